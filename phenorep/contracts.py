@@ -1,0 +1,205 @@
+"""Contracts of the files that pass between steps: checked when they are written and when they are read.
+
+Tables are parquet files. Columns are named in the Cytomining convention: ``Metadata_*`` carry the experiment, ``Label_*``
+are targets, ``Split_*`` are splits, ``{block}_{index:04d}`` are features (a block is the output of one encoder). Facts about
+a whole table stand in the file's own metadata (`about`); there a file of zero rows also says why a step did not run.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from phenorep.errors import UserError
+
+# Columns that identify rows; each kind of table must have them. Plates, wells and sites are text.
+FIELD = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
+REQUIRED = {
+    "fields": (*FIELD, "Problem"),
+    "nuclei": (*FIELD, "Nucleus", "Location_Center_X", "Location_Center_Y", "AreaShape_Area"),
+    "field_quality": (*FIELD, "Problem", "Count_Nuclei"),
+    "samples": (*FIELD, "Sample"),
+    "embeddings": (*FIELD, "Sample"),
+    "profiles": (),
+    "details": (),
+}
+SCORE_COLUMNS = (
+    *("dataset", "samples", "method", "trained_on", "seed", "epoch", "profile", "evaluation", "subset", "settings"),
+    *("control", "leak", "metric", "value", "ci_low", "ci_high", "n"),
+)
+TRAINING_COLUMNS = ("epoch", "loss", "learning_rate", "images_per_second", "waiting_share", "peak_memory_mb")
+RESERVED = ("Metadata_", "Label_", "Split_", "Prediction_", "FileName_", "PathName_", "FileSize_", "FileTime_")
+
+_FEATURE = re.compile(r"^(?P<block>.+)_\d{4,}$")
+_ABOUT = b"phenorep"
+
+
+def feature_columns(columns: Iterable[str]) -> list[str]:
+    """Names of the feature columns among `columns`, in their order."""
+    return [name for name in columns if not name.startswith(RESERVED) and _FEATURE.match(name)]
+
+
+def feature_blocks(columns: Iterable[str]) -> dict[str, list[str]]:
+    """Feature columns by block: {block: its columns in order}."""
+    blocks: dict[str, list[str]] = {}
+    for name in feature_columns(columns):
+        blocks.setdefault(_FEATURE.match(name)["block"], []).append(name)
+    return blocks
+
+
+def feature_names(block: str, count: int) -> list[str]:
+    """Column names of a block of `count` features."""
+    return [f"{block}_{index:04d}" for index in range(count)]
+
+
+def channels_of(columns: Iterable[str]) -> list[str]:
+    """Channel names of a fields table, in the table's order."""
+    return [name.removeprefix("FileName_") for name in columns if name.startswith("FileName_")]
+
+
+@contextmanager
+def replacing(path: str | Path):
+    """Yield a temporary path beside `path` that takes its place when the block ends well: no half-written file is left."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: numpy and others choose or append a format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_table(columns: Iterable[str], kind: str, path: str | Path) -> None:
+    """Raise `UserError` if a table of the given kind lacks required columns or has a column twice."""
+    columns = list(columns)
+    missing = [name for name in REQUIRED[kind] if name not in columns]
+    if missing:
+        raise UserError(f"{path}: a {kind} table needs the column(s) {', '.join(missing)}; it has {', '.join(columns)}.")
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: column(s) {', '.join(twice)} stand in the table twice.")
+
+
+def check_features(table: pd.DataFrame, path: str | Path) -> None:
+    """Raise `ValueError` if a feature is not a finite number: NaN is never passed on in silence."""
+    columns = feature_columns(table.columns)
+    if columns:
+        bad = ~np.isfinite(table[columns].to_numpy(dtype=np.float64)).all(axis=0)
+        if bad.any():
+            names = [name for name, is_bad in zip(columns, bad, strict=True) if is_bad]
+            raise ValueError(f"{path}: {len(names)} feature column(s) hold NaN or infinity, the first is {names[0]}.")
+
+
+def write_table(table: pd.DataFrame, path: str | Path, kind: str, about: dict | None = None) -> None:
+    """Write a table of the given kind as one row group, whole or not at all.
+
+    Parameters
+    ----------
+    table
+        One row per field, nucleus, sample, ... with the columns that `REQUIRED` names for `kind`.
+    about
+        Facts about the whole table, kept as JSON in the file's metadata.
+    """
+    with table_writer(path, kind, about) as write:
+        write(table)
+
+
+@contextmanager
+def table_writer(path: str | Path, kind: str, about: dict | None = None):
+    """Yield a function that appends one table as one row group; at least one table must be written."""
+    writer = None
+
+    with replacing(path) as temporary:
+
+        def write(table: pd.DataFrame) -> None:
+            nonlocal writer
+            check_table(table.columns, kind, path)
+            check_features(table, path)
+            arrow = pa.Table.from_pandas(table, preserve_index=False)
+            if writer is None:
+                metadata = {**(arrow.schema.metadata or {}), _ABOUT: json.dumps(about or {}, sort_keys=True).encode()}
+                writer = pq.ParquetWriter(temporary, arrow.schema.with_metadata(metadata))
+            writer.write_table(arrow.cast(writer.schema.with_metadata(arrow.schema.metadata)))
+
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def read_table(path: str | Path, kind: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table and check it; `columns` limits what is loaded.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or lacks a column of its kind; the message says what to remove.
+    """
+    try:
+        table = pq.read_table(path, columns=columns).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as a table ({error}). Remove the file and run again.") from error
+    if not_run(path) is None and columns is None:
+        check_table(table.columns, kind, path)
+    return table
+
+
+def columns_of(path: str | Path) -> list[str]:
+    """Column names of a table, without reading its rows."""
+    return pq.read_schema(path).names
+
+
+def about(path: str | Path) -> dict:
+    """The facts that were written beside a table's rows."""
+    return json.loads((pq.read_schema(path).metadata or {}).get(_ABOUT, b"{}"))
+
+
+def write_not_run(path: str | Path, reason: str) -> None:
+    """Write a record that a step did not run: a valid file of its type (parquet or csv), with zero rows."""
+    path = Path(path)
+    if path.suffix == ".csv":
+        header = TRAINING_COLUMNS if path.name == "training.csv" else SCORE_COLUMNS
+        write_csv(pd.DataFrame(columns=list(header)), path)
+    else:
+        schema = pa.schema([], metadata={_ABOUT: json.dumps({"not_run": reason}).encode()})
+        with replacing(path) as temporary:
+            pq.write_table(schema.empty_table(), temporary)
+
+
+def not_run(path: str | Path) -> str | None:
+    """The reason why the step that wrote this table did not run; None if it did."""
+    return about(path).get("not_run")
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a CSV with enough digits to compare, few enough not to show rounding of the last bit."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
+
+
+def write_scores(scores: pd.DataFrame, path: str | Path) -> None:
+    """Write tidy scores; columns and finite values are checked."""
+    if list(scores.columns) != list(SCORE_COLUMNS):
+        raise ValueError(f"{path}: scores need exactly the columns {SCORE_COLUMNS}, got {tuple(scores.columns)}.")
+    if not np.isfinite(scores["value"].to_numpy(dtype=float)).all():
+        raise ValueError(f"{path}: a score is NaN or infinite; leave the row out and say why in the details.")
+    write_csv(scores, path)
+
+
+def read_scores(path: str | Path) -> pd.DataFrame:
+    """Read tidy scores; empty cells of text columns stay empty text."""
+    text = dict.fromkeys(SCORE_COLUMNS[:13], str)
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={name: [""] for name in SCORE_COLUMNS[13:]})
+    if list(table.columns) != list(SCORE_COLUMNS):
+        raise UserError(f"{path}: not a table of scores. Remove the file and run again.")
+    return table

@@ -1,0 +1,1 @@
+"""From image files to corrected pixels and nuclei."""

@@ -1,0 +1,1 @@
+"""One file per recipe: how an encoder is made."""

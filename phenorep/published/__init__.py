@@ -1,0 +1,1 @@
+"""One CSV per study: the tables that it published, with their source."""
