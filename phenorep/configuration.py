@@ -1,0 +1,139 @@
+"""The configuration's frame: which blocks there are, what each names, and where a key is misspelt.
+
+Every block is ``name: {use: <file name>, ...its keys}``; without ``use``, the file of that name. Keys come from the
+plug-ins' `Config` dataclasses, read from the syntax tree. Types and ranges are checked by the job `check`.
+"""
+
+import copy
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from phenorep import plugins
+from phenorep.errors import UserError
+
+# Keys that the frame itself handles, for every plug-in of the kind.
+FRAME = {
+    "datasets": {"use"},
+    "samples": {"use", "of", "where"},
+    "methods": {"use", "from", "init", "train"},
+    "evaluations": {"use", "by"},
+}
+SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def resolve(config: dict) -> dict:
+    """Check a configuration's frame and bring every block into one form.
+
+    Returns
+    -------
+    dict
+        ``datasets``, ``samples``, ``methods`` and ``evaluations``: {name: {"use": plug-in, frame keys..., "keys": {...}}};
+        ``profiles``: {name: [{"step": plug-in, "keys": {...}}]}; ``studies`` with all defaults; ``name``, ``preprocess``,
+        ``compute``.
+
+    Raises
+    ------
+    UserError
+        For an unknown key, block or plug-in, with the nearest right spelling, and for a reference to a missing block.
+    """
+    _check_frame(config)
+    config = copy.deepcopy(config)
+    resolved = {kind: _blocks(kind, config.get(kind) or {}) for kind in FRAME}
+    resolved["profiles"] = {name: _steps(name, steps) for name, steps in (config.get("profiles") or {}).items()}
+    resolved["name"] = str(config["name"])
+    resolved["preprocess"] = config.get("preprocess") or {}
+    resolved["compute"] = {"device": "auto"} | (config.get("compute") or {})
+    resolved["studies"] = {name: _study(name, study, resolved) for name, study in config["studies"].items()}
+    return resolved
+
+
+def _check_frame(config: dict) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    for error in errors:
+        where = ": ".join(map(str, error.path)) or "config"
+        if error.validator in ("additionalProperties", "propertyNames"):
+            known = error.schema.get("properties", {})
+            unknown = [key for key in error.instance if key not in known] if known else []
+            if unknown:
+                raise UserError(f"{where}: unknown key '{unknown[0]}'. {plugins.suggest(unknown[0], known)}")
+        if error.validator == "required":
+            missing = [key for key in error.validator_value if key not in error.instance]
+            raise UserError(f"{where}: the key '{missing[0]}' is needed.")
+        if error.validator == "pattern":
+            raise UserError(
+                f"{where}: '{error.instance}' cannot name a file. Use letters, digits, '_' and '-', a letter first."
+            )
+        raise UserError(f"{where}: {error.message}.")
+
+
+def _blocks(kind: str, blocks: dict) -> dict:
+    return {name: _block(kind, name, dict(block or {})) for name, block in blocks.items()}
+
+
+def _block(kind: str, name: str, block: dict) -> dict:
+    where = f"{kind}: {name}"
+    frame = {key: block.pop(key) for key in FRAME[kind] & block.keys()}
+    # A block that takes all from another one (a view of samples, an encoder from elsewhere) needs no plug-in of its own.
+    borrowed = "of" in frame or "from" in frame
+    use = frame.pop("use", None if borrowed and name not in plugins.names(kind) else name)
+    if "from" in frame:
+        if block or "init" in frame or "train" in frame or use:
+            other = next(iter([*block, *(frame.keys() - {"from"}), "use"]))
+            raise UserError(
+                f"{where}: an encoder taken by 'from' is applied as it is; the key '{other}' has no effect there."
+            )
+        return {"use": None, "keys": {}, **frame}
+    if use is not None and use not in plugins.names(kind):
+        file = f"phenorep/{plugins.FOLDERS[kind]}/{use}.py"
+        raise UserError(f"{where}: there is no {file}. {plugins.suggest(use, plugins.names(kind))}")
+    known = plugins.config_keys(kind, use) if use else {}
+    for key in block:
+        if key not in known:
+            raise UserError(f"{where}: unknown key '{key}'. {plugins.suggest(key, [*known, *FRAME[kind]])}")
+    return {"use": use, "keys": block, **frame}
+
+
+def _steps(profile: str, steps: list) -> list[dict]:
+    found = []
+    for number, item in enumerate(steps, 1):
+        where = f"profiles: {profile}: step {number}"
+        if isinstance(item, str):
+            item = {item: {}}
+        if not isinstance(item, dict) or len(item) != 1:
+            raise UserError(f"{where}: a step is one name with its keys, like 'tvn: {{fit: negative}}', not {item!r}.")
+        ((step, keys),) = item.items()
+        if step not in plugins.names("steps"):
+            raise UserError(f"{where}: there is no step '{step}'. {plugins.suggest(step, plugins.names('steps'))}")
+        known = plugins.config_keys("steps", step)
+        for key in keys or {}:
+            if key not in known:
+                raise UserError(f"{where}: {step}: unknown key '{key}'. {plugins.suggest(key, known)}")
+        found.append({"step": step, "keys": dict(keys or {})})
+    return found
+
+
+def _study(name: str, study: dict, resolved: dict) -> dict:
+    where = f"studies: {name}"
+    study = {"methods": [], "profiles": [], "evaluations": [], "seeds": [0], "skip": {}, **study}
+    for key, kind in (("dataset", "datasets"), ("samples", "samples")):
+        if key not in study:
+            raise UserError(f"{where}: the key '{key}' is needed: one of {', '.join(resolved[kind]) or f'your {kind}'}.")
+        _must_exist(study[key], resolved[kind], f"{where}: {key}")
+    for kind in ("methods", "profiles", "evaluations"):
+        for item in study[kind]:
+            _must_exist(item, resolved[kind], f"{where}: {kind}")
+    for method in study["skip"]:
+        _must_exist(method, study["methods"], f"{where}: skip")
+    try:
+        study["seeds"] = sorted({int(seed) for seed in study["seeds"]})
+    except ValueError as error:
+        raise UserError(f"{where}: seeds: {study['seeds']} are not whole numbers.") from error
+    return study
+
+
+def _must_exist(name: str, known, where: str) -> None:
+    if name not in known:
+        raise UserError(f"{where}: there is no '{name}' in the configuration. {plugins.suggest(name, known)}")

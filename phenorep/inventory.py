@@ -1,0 +1,102 @@
+"""What a run leaves: the files that the report and the tables of scores and costs are made from."""
+
+from phenorep import __version__
+from phenorep.planning import Encoded, Plan
+
+
+def files(plan: Plan) -> dict[str, list[dict]]:
+    """Files of a run by kind; each entry holds the wildcards of a file and its ``path``.
+
+    Returns
+    -------
+    dict
+        ``scores``, ``details``, ``profiles``, ``embeddings``, ``training``, ``fields``, ``quality``, ``illumination``,
+        ``samples`` and ``costs`` (benchmark files, with the ``rule`` that left them).
+    """
+    found: dict[str, list[dict]] = {"scores": [], "details": []}
+    profiles, embeddings = {}, {}
+    for score in plan.scores:
+        encoded = Encoded(*(score[key] for key in ("dataset", "samples", "method", "seed", "epoch")))
+        stem = encoded.path("scores", f"{encoded.epoch}/{score['profile']}/{score['evaluation']}")
+        found["scores"].append({**score, "path": f"{stem}.csv"})
+        found["details"].append({**score, "path": f"{stem}.parquet"})
+        embeddings[encoded] = {**vars(encoded), "path": encoded.path("embeddings", f"{encoded.epoch}.parquet")}
+        if score["profile"] != "none":
+            path = encoded.path("profiles", f"{encoded.epoch}/{score['profile']}.parquet")
+            profiles[path] = {**vars(encoded), "profile": score["profile"], "path": path}
+    found["profiles"] = list(profiles.values())
+    found["embeddings"] = list(embeddings.values())
+    found["training"] = [_training(encoded) for encoded in embeddings if _has_own_encoder(plan, encoded)]
+    found |= _plate_files(plan)
+    found["costs"] = _costs(found)
+    return found
+
+
+def _has_own_encoder(plan: Plan, encoded: Encoded) -> bool:
+    return encoded.epoch == "final" and encoded.method in plan.trained()
+
+
+def _training(encoded: Encoded) -> dict:
+    wildcards = {key: value for key, value in vars(encoded).items() if key != "epoch"}
+    return {**wildcards, "path": encoded.path("encoders", "training.csv")}
+
+
+def _plate_files(plan: Plan) -> dict[str, list[dict]]:
+    studies = plan.blocks["studies"].values()
+    found: dict[str, list[dict]] = {"fields": [], "quality": [], "illumination": [], "samples": []}
+    for dataset in sorted({study["dataset"] for study in studies}):
+        for plate in plan.plates(dataset):
+            where = {"dataset": dataset, "plate": plate}
+            found["fields"].append({**where, "path": f"results/{dataset}/fields/{plate}.parquet"})
+            found["quality"].append({**where, "path": f"results/{dataset}/field_quality/{plate}.parquet"})
+            found["illumination"].append({**where, "path": f"results/{dataset}/illumination/{plate}.npz"})
+    for dataset, samples in sorted({(study["dataset"], study["samples"]) for study in studies}):
+        for plate, path in zip(plan.plates(dataset), plan.sample_files(dataset, samples)["tables"], strict=True):
+            found["samples"].append({"dataset": dataset, "samples": samples, "plate": plate, "path": path})
+    return found
+
+
+# Kind of file -> the rule that makes it. Benchmark files lie where results lie, under results/benchmarks.
+_MAKERS = {
+    "fields": "fields",
+    "illumination": "illumination",
+    "quality": "nuclei",
+    "samples": "samples",
+    "training": "pretrain",
+    "embeddings": "embed",
+    "profiles": "normalise",
+    "details": "evaluate",
+}
+
+
+def _costs(found: dict[str, list[dict]]) -> list[dict]:
+    costs = []
+    for kind, rule in _MAKERS.items():
+        for entry in found[kind]:
+            stem = entry["path"].rsplit(".", 1)[0].removesuffix("/training").replace("/field_quality/", "/nuclei/")
+            costs.append({**entry, "rule": rule, "path": stem.replace("results/", "results/benchmarks/", 1) + ".tsv"})
+    return costs
+
+
+def summary(plan: Plan) -> dict:
+    """What the report needs to know of a run, as plain values."""
+    datasets = {}
+    for dataset in sorted({study["dataset"] for study in plan.blocks["studies"].values()}):
+        module, config = plan.dataset(dataset)
+        datasets[dataset] = {"about": module.about(config), "plates": plan.plates(dataset)}
+    return {
+        "name": plan.name,
+        "version": __version__,
+        "config": plan.blocks,
+        "studies": plan.blocks["studies"],
+        "datasets": datasets,
+        "skipped": plan.skipped,
+        "not_applicable": plan.not_applicable,
+        "engine": plan.preprocess.engine,
+        "files": {
+            "scores": f"results/scores/{plan.name}.csv",
+            "costs": f"results/costs/{plan.name}.csv",
+            "check": "results/check.json",
+            **{kind: entries for kind, entries in files(plan).items() if kind not in ("scores", "costs")},
+        },
+    }

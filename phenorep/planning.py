@@ -1,0 +1,292 @@
+"""The plan of a run: which files a configuration asks for, and what each of them is made from.
+
+It is made whenever Snakemake starts, also for a dry run, so it imports neither torch nor scikit-learn and touches no image.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from phenorep import configuration, digests, plugins, preprocessing, profiles, references
+
+
+@dataclass(frozen=True, order=True)
+class Encoded:
+    """A method applied to a sample set, with one seed, at one epoch of its training: one table of embeddings."""
+
+    dataset: str
+    samples: str
+    method: str
+    seed: int
+    epoch: str = "final"
+
+    @property
+    def folder(self) -> str:
+        """The part of a path that these wildcards fill."""
+        return f"{self.dataset}/{{stage}}/{self.samples}/{self.method}/seed{self.seed}"
+
+    def path(self, stage: str, rest: str) -> str:
+        """Path of a file of this stage."""
+        return f"results/{self.folder.format(stage=stage)}/{rest}"
+
+
+class Plan:
+    """All files of a run.
+
+    Parameters
+    ----------
+    config
+        The configuration as Snakemake read it.
+
+    Raises
+    ------
+    UserError
+        If the configuration's frame is wrong, or blocks refer to each other in a circle.
+    """
+
+    def __init__(self, config: dict):
+        self.blocks = configuration.resolve(config)
+        # Refuses what this version cannot do before anything is planned.
+        self.preprocess = preprocessing.settings(self.blocks["preprocess"])
+        references.check(self.blocks, self.members)
+
+    # -- names -------------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.blocks["name"]
+
+    def views(self) -> list[str]:
+        """Sample sets that are views of others."""
+        return [name for name, block in self.blocks["samples"].items() if "of" in block]
+
+    def stored(self) -> list[str]:
+        """Sample sets that have arrays of their own."""
+        return [name for name, block in self.blocks["samples"].items() if "of" not in block]
+
+    def combined(self) -> list[str]:
+        """Methods that put the embeddings of others side by side."""
+        return [name for name in self.blocks["methods"] if self.members(name)]
+
+    def trained(self) -> list[str]:
+        """Methods that leave an encoder of their own."""
+        return [n for n, block in self.blocks["methods"].items() if "from" not in block and not self.members(n)]
+
+    def with_encoder(self) -> list[str]:
+        """Methods that apply one encoder, their own or another's."""
+        return [name for name in self.blocks["methods"] if not self.members(name)]
+
+    def maker(self, method: str) -> str:
+        """The method that made the encoder that `method` applies."""
+        block = self.blocks["methods"][method]
+        return (
+            self.maker(references.parse(self.blocks, block["from"], f"methods: {method}: from")[2])
+            if "from" in block
+            else method
+        )
+
+    def members(self, method: str) -> list[str]:
+        """Methods whose embeddings this one puts side by side; none for an ordinary method."""
+        block = self.blocks["methods"][method]
+        if block["use"] is None:
+            return []
+        key = plugins.constants("methods", block["use"]).get("COMBINES")
+        return list(block["keys"].get(key) or []) if key else []
+
+    def settings(self, kind: str, name: str) -> dict:
+        """A block as a job gets it: what to use and with which keys."""
+        return self.blocks[kind][name]
+
+    # -- datasets ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _datasets(self) -> dict:
+        return {}
+
+    def dataset(self, name: str):
+        """A dataset's module and its built `Config`."""
+        if name not in self._datasets:
+            block = self.blocks["datasets"][name]
+            module = plugins.load("datasets", block["use"])
+            self._datasets[name] = module, plugins.configure(module.Config, block["keys"], f"datasets: {name}")
+        return self._datasets[name]
+
+    def plates(self, dataset: str) -> list[str]:
+        """Names of a dataset's plates."""
+        module, config = self.dataset(dataset)
+        key = f"plates of {dataset}"
+        if key not in self._datasets:
+            self._datasets[key] = module.plates(config)
+        return self._datasets[key]
+
+    def archives(self, dataset: str, plate: str) -> list[str]:
+        """Downloads that a plate's fields need."""
+        module, config = self.dataset(dataset)
+        return [f"resources/{dataset}/{archive}" for archive in module.archives(config, plate)]
+
+    def sources(self, dataset: str) -> list[str]:
+        """Tables of the user that are read where they lie."""
+        module, config = self.dataset(dataset)
+        return [str(path) for path in module.sources(config)]
+
+    # -- methods -----------------------------------------------------------------------------------------------------
+
+    def seed(self, method: str, seed: int) -> int:
+        """The seed that is run: 0 for methods whose result does not depend on it."""
+        return seed if self._is_seeded(method) else 0
+
+    def _is_seeded(self, method: str) -> bool:
+        block = self.blocks["methods"][method]
+        if "from" in block:
+            return self._is_seeded(references.parse(self.blocks, block["from"], f"methods: {method}: from")[2])
+        if self.members(method):
+            return any(self._is_seeded(member) for member in self.members(method))
+        return plugins.constants("methods", block["use"]).get("SEEDED", True)
+
+    def training_sources(self, encoded: Encoded) -> list[dict]:
+        """What an encoder learns from: a list of {"samples": dataset/samples, "where", "labels"}."""
+        block = self.blocks["methods"][encoded.method]
+        own = f"{encoded.dataset}/{encoded.samples}"
+        return [{"where": None, "labels": None, **s} for s in block.get("train") or [{"samples": own}]]
+
+    def training_settings(self, encoded: Encoded) -> list:
+        """All settings that decide what an encoder learns from: its sample sets, how they were made, and where it starts."""
+        found = []
+        for source in self.training_sources(encoded):
+            dataset, samples = source["samples"].split("/")
+            # A folder that moved holds the same images.
+            found.append({key: value for key, value in self.blocks["datasets"][dataset]["keys"].items() if key != "path"})
+            while samples:
+                found.append(self.blocks["samples"][samples])
+                samples = self.blocks["samples"][samples].get("of")
+        block = self.blocks["methods"][encoded.method]
+        if "init" in block:
+            start = Encoded(*references.parse(self.blocks, block["init"], "init"), encoded.seed)
+            found += [self.blocks["methods"][start.method], self.recipe_digest(start.method), self.training_settings(start)]
+        return [*found, preprocessing.decisive(self.preprocess)]
+
+    def epochs(self, method: str) -> list[str]:
+        """Saved epochs of a method and `final`."""
+        block = self.blocks["methods"][method]
+        if "from" in block or self.members(method):
+            return ["final"]
+        keys = plugins.config_keys("methods", block["use"]) | block["keys"]
+        saved = keys.get("save_epochs")
+        if isinstance(saved, dict):
+            saved = range(int(saved["every"]), int(keys["epochs"]) + 1, int(saved["every"]))
+        return [*(str(epoch) for epoch in saved or []), "final"]
+
+    def encoder(self, dataset: str, samples: str, method: str, seed: int, epoch: str = "final") -> str | None:
+        """The file (of a saved epoch: its directory) of the encoder that a method applies; None if it combines others."""
+        block = self.blocks["methods"][method]
+        if "from" in block:
+            return self.encoder(*references.parse(self.blocks, block["from"], f"methods: {method}: from"), seed)
+        if self.members(method):
+            return None
+        encoded = Encoded(dataset, samples, method, self.seed(method, seed))
+        return encoded.path("encoders", "encoder.safetensors" if epoch == "final" else "epochs")
+
+    def init(self, method: str, seed: int) -> str | None:
+        """The encoder from which a method starts."""
+        block = self.blocks["methods"][method]
+        if "init" not in block:
+            return None
+        return self.encoder(*references.parse(self.blocks, block["init"], f"methods: {method}: init"), seed)
+
+    # -- samples -----------------------------------------------------------------------------------------------------
+
+    def sample_files(self, dataset: str, samples: str) -> dict[str, list[str]]:
+        """Files of a sample set, plate by plate: tables, their statistics, and the arrays (of a view: its root's)."""
+        root = samples
+        while "of" in self.blocks["samples"][root]:
+            root = self.blocks["samples"][root]["of"]
+        plates = self.plates(dataset)
+        own = [f"results/{dataset}/samples/{samples}/{plate}" for plate in plates]
+        arrays = [f"results/{dataset}/samples/{root}/{plate}.npy" for plate in plates]
+        return {"tables": [f"{p}.parquet" for p in own], "statistics": [f"{p}.json" for p in own], "arrays": arrays}
+
+    # -- the grid ----------------------------------------------------------------------------------------------------
+
+    def encoded(self, study: dict) -> list[Encoded]:
+        """Every table of embeddings that a study asks for."""
+        return sorted(
+            {
+                Encoded(study["dataset"], study["samples"], method, self.seed(method, seed), epoch)
+                for method in study["methods"]
+                if method not in study["skip"]
+                for seed in study["seeds"]
+                for epoch in self.epochs(method)
+            }
+        )
+
+    def _pairs(self, study: dict) -> tuple[list[tuple[str, str]], list[dict]]:
+        """Pairs of (profile, evaluation) of a study, and those that do not fit together."""
+        fitting, unfit = [], []
+        for evaluation in study["evaluations"]:
+            constants = plugins.constants("evaluations", self.blocks["evaluations"][evaluation]["use"])
+            if "profiles" not in constants["NEEDS"]:
+                fitting.append(("none", evaluation))
+                continue
+            for profile in study["profiles"]:
+                level = profiles.level([{step["step"]: step["keys"]} for step in self.blocks["profiles"][profile]])
+                if constants.get("LEVEL") in (None, level):
+                    fitting.append((profile, evaluation))
+                else:
+                    reason = f"{evaluation} reads profiles of level {constants['LEVEL']}, {profile} is of level {level}"
+                    unfit.append({"profile": profile, "evaluation": evaluation, "reason": reason})
+        return fitting, unfit
+
+    @cached_property
+    def scores(self) -> list[dict]:
+        """Every score file of the run: its wildcards."""
+        found = {}
+        for study in self.blocks["studies"].values():
+            for encoded in self.encoded(study):
+                for profile, evaluation in self._pairs(study)[0]:
+                    needs = plugins.constants("evaluations", self.blocks["evaluations"][evaluation]["use"])["NEEDS"]
+                    if "encoder" in needs and self.members(encoded.method):
+                        continue
+                    found[encoded, profile, evaluation] = {**vars(encoded), "profile": profile, "evaluation": evaluation}
+        return [found[key] for key in sorted(found)]
+
+    @cached_property
+    def not_applicable(self) -> list[dict]:
+        """Pairs of a study that do not fit together, with the reason."""
+        found = []
+        for name, study in self.blocks["studies"].items():
+            found += [{"study": name, **pair} for pair in self._pairs(study)[1]]
+            for evaluation in study["evaluations"]:
+                use = self.blocks["evaluations"][evaluation]["use"]
+                if "encoder" in plugins.constants("evaluations", use)["NEEDS"]:
+                    for method in filter(self.members, study["methods"]):
+                        reason = f"{evaluation} needs an encoder, {method} puts the embeddings of several side by side"
+                        found.append({"study": name, "profile": "none", "evaluation": evaluation, "reason": reason})
+        return found
+
+    @property
+    def skipped(self) -> list[dict]:
+        """Methods that a study leaves out, with the reason that the configuration gives."""
+        studies = self.blocks["studies"].items()
+        return [{"study": n, "method": m, "reason": r} for n, study in studies for m, r in study["skip"].items()]
+
+    # -- code --------------------------------------------------------------------------------------------------------
+
+    def plugin_files(self, kind: str, names: list[str]) -> list[Path]:
+        """Files of the plug-ins that blocks name."""
+        uses = {self.blocks[kind][name]["use"] for name in names} - {None}
+        return [plugins.path_of(kind, use) for use in sorted(uses)]
+
+    def step_files(self, profile: str) -> list[Path]:
+        """Files of a profile's steps."""
+        return [plugins.path_of("steps", step) for step in sorted({s["step"] for s in self.blocks["profiles"][profile]})]
+
+    def recipe_digest(self, method: str) -> str:
+        """Digest of what decides the weights of an encoder: its recipe and the training loop."""
+        files = [*self.plugin_files("methods", [method]), plugins.ROOT / "training.py"]
+        return digests.of(files, without=digests.PLUMBING)
+
+    def all_plugin_files(self) -> list[Path]:
+        """Files of all plug-ins that the configuration names."""
+        files = [path for kind in configuration.FRAME for path in self.plugin_files(kind, list(self.blocks[kind]))]
+        return files + [path for profile in self.blocks["profiles"] for path in self.step_files(profile)]

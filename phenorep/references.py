@@ -1,0 +1,95 @@
+"""Blocks of the configuration that refer to each other: each reference is found, none goes in a circle."""
+
+from collections.abc import Callable
+
+from phenorep.errors import UserError
+from phenorep.plugins import suggest
+
+KINDS = ("datasets", "samples", "methods")
+SOURCE_KEYS = ("samples", "where", "labels")
+
+
+def parse(blocks: dict, text: str, where: str) -> tuple[str, ...]:
+    """Take ``dataset/samples/method`` (or the first two of these) apart; each part must be a block of the configuration.
+
+    Parameters
+    ----------
+    where
+        Place in the configuration, for messages. A place that ends in ``samples`` asks for two parts.
+    """
+    kinds = KINDS[:2] if where.endswith("samples") else KINDS
+    parts = str(text).split("/")
+    if len(parts) != len(kinds):
+        raise UserError(f"{where}: '{text}' is not of the form {'/'.join(kind.removesuffix('s') for kind in kinds)}.")
+    for part, kind in zip(parts, kinds, strict=True):
+        if part not in blocks[kind]:
+            raise UserError(f"{where}: there is no '{part}' under {kind}. {suggest(part, blocks[kind])}")
+    return tuple(parts)
+
+
+def check(blocks: dict, members: Callable[[str], list[str]]) -> None:
+    """Refuse references to blocks that are not there, and circles.
+
+    Parameters
+    ----------
+    blocks
+        The resolved configuration.
+    members
+        Gives the methods that a method puts side by side.
+
+    Raises
+    ------
+    UserError
+        With the place and, for a circle, the way round.
+    """
+    for name, block in blocks["samples"].items():
+        if "of" in block and block["of"] not in blocks["samples"]:
+            suggestion = suggest(block["of"], blocks["samples"])
+            raise UserError(f"samples: {name}: of: there is no sample set '{block['of']}'. {suggestion}")
+    _refuse_circles({(n,): [(b["of"],)] if "of" in b else [] for n, b in blocks["samples"].items()}, "samples", "of")
+    edges: dict[tuple, list[tuple]] = {}
+    for study in blocks["studies"].values():
+        for method in study["methods"]:
+            _add_edges((study["dataset"], study["samples"], method), blocks, members, edges)
+    _refuse_circles(edges, "methods", "init, from, members")
+
+
+def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, edges: dict) -> None:
+    if node in edges:
+        return
+    dataset, samples, method = node
+    block = blocks["methods"][method]
+    for member in members(method):
+        if member not in blocks["methods"]:
+            suggestion = suggest(member, blocks["methods"])
+            raise UserError(f"methods: {method}: members: there is no method '{member}'. {suggestion}")
+    edges[node] = [(dataset, samples, member) for member in members(method)]
+    for key in {"from", "init"} & block.keys():
+        other = parse(blocks, block[key], f"methods: {method}: {key}")
+        if members(other[2]):
+            raise UserError(f"methods: {method}: {key}: '{other[2]}' has no encoder of its own: name one of its members.")
+        edges[node].append(other)
+    for number, source in enumerate(block.get("train") or [], 1):
+        where = f"methods: {method}: train: {number}"
+        for key in source:
+            if key not in SOURCE_KEYS:
+                raise UserError(f"{where}: unknown key '{key}'. {suggest(key, SOURCE_KEYS)}")
+        parse(blocks, source.get("samples", ""), f"{where}: samples")
+    for other in edges[node]:
+        _add_edges(other, blocks, members, edges)
+
+
+def _refuse_circles(edges: dict[tuple, list[tuple]], kind: str, keys: str) -> None:
+    done: set[tuple] = set()
+
+    def visit(node: tuple, way: list[tuple]) -> None:
+        if node in way:
+            circle = " -> ".join("/".join(n) for n in [*way[way.index(node) :], node])
+            raise UserError(f"{kind}: {keys}: these depend on each other in a circle: {circle}. Break it at one of them.")
+        if node not in done:
+            for other in edges.get(node, []):
+                visit(other, [*way, node])
+            done.add(node)
+
+    for node in edges:
+        visit(node, [])

@@ -1,0 +1,115 @@
+"""What is planned: one small graph for each shape that a study can have, and the number of its jobs per rule."""
+
+import subprocess
+import sys
+
+from tests.workflow.conftest import ROOT
+
+# Of every run: the check, and per plate (the tiny screen has two) drawing, listing, illumination, nuclei, samples.
+BASE = {"check": 1, "scores": 1, "costs": 1, "page": 1}
+BASE |= dict.fromkeys(["download", "fields", "illumination", "nuclei", "samples"], 2)
+
+
+def study(config: dict) -> dict:
+    return config["studies"]["tiny"]
+
+
+def test_one_method(workflow, screen):
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_demonstration_and_studies_plan(workflow):
+    for name in ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "studies").glob("*.yaml"))]:
+        result = workflow.snakemake("--dry-run", "--configfile", str(ROOT / name))
+        assert result.returncode == 0, name + result.stdout + result.stderr
+
+
+def test_seeds_and_methods_that_do_not_depend_on_them(workflow, screen):
+    screen["methods"] |= {"pixel_statistics": {}}
+    study(screen).update(methods=["random", "pixel_statistics"], seeds=[0, 1, 2])
+    assert workflow.jobs(screen) == BASE | {"pretrain": 4, "embed": 4, "normalise": 4, "evaluate": 4}
+
+
+def test_encoder_of_another_dataset(workflow, screen):
+    screen["datasets"]["other"] = {"use": "simulated", "batches": 2, "plates_per_batch": 2}
+    screen["methods"] |= {"simclr": {"backbone": "resnet10t"}, "borrowed": {"from": "other/cells/simclr"}}
+    study(screen)["methods"] = ["borrowed"]
+    plates = dict.fromkeys(("download", "fields", "illumination", "nuclei", "samples"), 2 + 4)
+    assert workflow.jobs(screen) == BASE | plates | {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_encoder_started_from_another(workflow, screen):
+    screen["methods"] |= {"simclr": {"backbone": "resnet10t"}}
+    screen["methods"] |= {"tuned": {"use": "simclr", "backbone": "resnet10t", "init": "screen/cells/simclr"}}
+    study(screen)["methods"] = ["tuned"]
+    assert workflow.jobs(screen) == BASE | {"pretrain": 2, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_training_on_two_sample_sets_with_labels_and_without(workflow, screen):
+    screen["samples"]["large"] = {"use": "nuclei", "size": 48}
+    sources = [
+        {"samples": "screen/cells", "where": "Metadata_Control == ''", "labels": "Metadata_Compound"},
+        {"samples": "screen/large"},
+    ]
+    screen["methods"] |= {"simclr": {"backbone": "resnet10t", "train": sources}}
+    study(screen)["methods"] = ["simclr"]
+    assert workflow.jobs(screen) == BASE | {"samples": 4, "pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_encoders_side_by_side(workflow, screen):
+    screen["methods"] |= {"pixel_statistics": {}, "both": {"use": "concat", "members": ["random", "pixel_statistics"]}}
+    study(screen)["methods"] = ["both"]
+    assert workflow.jobs(screen) == BASE | {"pretrain": 2, "embed": 2, "concat": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_view_of_a_sample_set(workflow, screen):
+    screen["samples"]["fields"] = {"use": "fields", "size": [64, 64]}
+    screen["samples"]["quads"] = {"use": "tiles", "of": "fields", "size": 32}
+    screen["samples"]["sharp"] = {"of": "quads", "where": "Label_Quality == 'normal'"}
+    study(screen)["samples"] = "sharp"
+    assert workflow.jobs(screen) == BASE | {"view": 4, "pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_saved_epochs_are_scored(workflow, screen):
+    screen["methods"]["simclr"] = {"backbone": "resnet10t", "epochs": 4, "save_epochs": {"every": 2}}
+    study(screen)["methods"] = ["simclr"]
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 3, "normalise": 3, "evaluate": 3}
+
+
+def test_evaluation_of_encoder_and_samples_reads_no_profiles(workflow, screen):
+    screen["evaluations"] = {"invariance": {}}
+    study(screen)["evaluations"] = ["invariance"]
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "evaluate": 1}
+
+
+def test_evaluation_per_subset_is_one_job(workflow, screen):
+    screen["evaluations"] = {"moa_matching": {"by": "Metadata_Batch"}}
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_profiles_of_another_level_are_passed_over(workflow, screen):
+    screen["profiles"]["wells"] = [{"aggregate": {"by": "well", "with": "mean"}}]
+    study(screen)["profiles"] = ["raw", "wells"]
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_skipped_method_is_not_planned(workflow, screen):
+    screen["methods"] |= {"simclr": {}}
+    study(screen).update(methods=["random", "simclr"], skip={"simclr": "no GPU here"})
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+
+
+def test_two_studies_share_what_they_have_in_common(workflow, screen):
+    screen["studies"]["second"] = study(screen) | {"evaluations": ["linear_probe"]}
+    screen["evaluations"]["linear_probe"] = {}
+    assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 2}
+
+
+def test_planning_imports_neither_torch_nor_scikit_learn():
+    code = (
+        "import sys, yaml; from phenorep import inventory; from phenorep.planning import Plan;"
+        "plan = Plan(yaml.safe_load(open('config.yaml'))); inventory.summary(plan);"
+        "print([m for m in ('torch', 'sklearn', 'timm', 'lightning', 'skimage', 'matplotlib') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr

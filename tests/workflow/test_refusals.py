@@ -1,0 +1,101 @@
+"""Configurations that cannot be planned: each is refused with the place, what is wrong and the remedy."""
+
+import pytest
+
+
+def unknown_key(config):
+    config["methods"]["random"]["backbon"] = "resnet18"
+
+
+def unknown_block(config):
+    config["dataset"] = config.pop("datasets")
+
+
+def unknown_method(config):
+    config["methods"]["simcrl"] = {}
+
+
+def unknown_reference(config):
+    config["studies"]["tiny"]["methods"] = ["randon"]
+
+
+def unknown_step(config):
+    config["profiles"]["raw"] = [{"agregate": {}}]
+
+
+def unknown_step_key(config):
+    config["profiles"]["raw"][0]["aggregate"]["wiht"] = "mean"
+
+
+def study_key(config):
+    config["studies"]["tiny"]["seed"] = [0]
+
+
+def cellprofiler(config):
+    config["preprocess"] = {"engine": "cellprofiler"}
+
+
+def preprocess_key(config):
+    config["preprocess"] = {"on_bad_images": "stop"}
+
+
+def circle_of_init(config):
+    config["methods"] |= {
+        "first": {"use": "simclr", "init": "screen/cells/second"},
+        "second": {"use": "simclr", "init": "screen/cells/first"},
+    }
+    config["studies"]["tiny"]["methods"] = ["first"]
+
+
+def circle_of_views(config):
+    config["samples"] |= {"one": {"of": "two"}, "two": {"of": "one"}}
+
+
+def wrong_reference(config):
+    config["methods"]["borrowed"] = {"from": "screen/simclr"}
+    config["studies"]["tiny"]["methods"] = ["borrowed"]
+
+
+def keys_beside_from(config):
+    config["methods"]["borrowed"] = {"from": "screen/cells/random", "epochs": 3}
+
+
+def name_with_a_slash(config):
+    config["name"] = "a/b"
+
+
+def plate_outside(config):
+    config["samples"]["../cells"] = {"use": "nuclei"}
+
+
+def device(config):
+    config["compute"] = {"device": "gpu"}
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (unknown_key, ["methods: random", "'backbon'", "'backbone'"]),
+        (unknown_block, ["unknown key 'dataset'", "'datasets'"]),
+        (unknown_method, ["methods: simcrl", "phenorep/methods/simcrl.py", "'simclr'"]),
+        (unknown_reference, ["studies: tiny: methods", "'randon'", "'random'"]),
+        (unknown_step, ["profiles: raw: step 1", "'agregate'", "'aggregate'"]),
+        (unknown_step_key, ["profiles: raw: step 1: aggregate", "'wiht'", "'with'"]),
+        (study_key, ["studies: tiny", "'seed'", "'seeds'"]),
+        (cellprofiler, ["preprocess: engine", "cellprofiler", "native"]),
+        (preprocess_key, ["preprocess", "'on_bad_images'", "'on_bad_image'"]),
+        (circle_of_init, ["circle", "screen/cells/first", "screen/cells/second"]),
+        (circle_of_views, ["samples: of", "circle"]),
+        (wrong_reference, ["methods: borrowed: from", "dataset/sample/method"]),
+        (keys_beside_from, ["methods: borrowed", "'epochs'"]),
+        (name_with_a_slash, ["name", "'a/b'"]),
+        (plate_outside, ["samples", "'../cells'"]),
+        (device, ["compute: device", "auto"]),
+    ],
+)
+def test_refused(workflow, screen, break_it, says):
+    break_it(screen)
+    message = workflow.refusal(screen)
+    for text in says:
+        assert text in message
+    assert "Traceback" not in message

@@ -1,0 +1,230 @@
+# What the rule files share: the plan of the run, what wildcards may be, and functions from wildcards to files.
+import re
+from pathlib import Path
+
+import phenorep
+from phenorep import digests, inventory, plugins, preprocessing
+from phenorep.errors import UserError
+from phenorep.planning import Encoded, Plan
+
+
+report: "../../reports/captions/workflow.rst"
+
+
+try:
+    plan = Plan(config)
+except UserError as error:
+    raise WorkflowError(f"configuration: {error}") from None
+
+
+def one_of(names):
+    """A pattern that fits these names and nothing else."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    name=re.escape(plan.name),
+    dataset=one_of(plan.blocks["datasets"]),
+    samples=one_of(plan.blocks["samples"]),
+    method=one_of(plan.blocks["methods"]),
+    profile=one_of(["none", *plan.blocks["profiles"]]),
+    evaluation=one_of(plan.blocks["evaluations"]),
+    plate="[^/]+",
+    archive="[^/]+",
+    seed=r"\d+",
+    epoch=r"final|\d+",
+
+
+# -- blocks of the configuration, as jobs get them ---------------------------------------------------------------------
+
+
+def settings(kind, wildcard):
+    """A function from wildcards to the block that the wildcard names."""
+    return lambda wildcards: plan.settings(kind, wildcards[wildcard])
+
+
+def preprocess_settings(stage):
+    """The settings that a stage of preprocessing depends on, and no others."""
+    return preprocessing.stage(plan.preprocess, stage)
+
+
+def steps_of(wildcards):
+    """Steps of a profile."""
+    return [{step["step"]: step["keys"]} for step in plan.blocks["profiles"][wildcards.profile]]
+
+
+def training_settings(wildcards):
+    """All settings that decide what an encoder learns from."""
+    return plan.training_settings(encoded(wildcards))
+
+
+def member_names(wildcards):
+    """Methods whose embeddings are put side by side."""
+    return plan.members(wildcards.method)
+
+
+def encoded(wildcards):
+    """The table of embeddings that these wildcards name."""
+    epoch = wildcards.get("epoch", "final")
+    return Encoded(wildcards.dataset, wildcards.samples, wildcards.method, int(wildcards.seed), epoch)
+
+
+def gpus(wildcards):
+    """How many GPUs a job that computes with torch asks for."""
+    return 0 if plan.blocks["compute"]["device"] == "cpu" else 1
+
+
+def gpus_of_evaluation(wildcards):
+    """An evaluation asks for a GPU only where it computes with an encoder."""
+    return gpus(wildcards) if needs(wildcards, "encoder") else 0
+
+
+# -- digests of code ---------------------------------------------------------------------------------------------------
+
+
+def code_digest(script, *kinds):
+    """A function from wildcards to the digest of a script and of the plug-ins that the job's configuration names."""
+    file = Path(phenorep.__file__).parent.parent / "workflow" / "scripts" / f"{script}.py"
+    wildcard = {"datasets": "dataset", "samples": "samples", "methods": "method", "evaluations": "evaluation"}
+
+    def digest(wildcards):
+        files = [path for kind in kinds for path in plan.plugin_files(kind, [wildcards[wildcard[kind]]])]
+        files += plan.step_files(wildcards.profile) if "profile" in wildcards.keys() and script == "normalise" else []
+        return digests.of([file, *files])
+
+    return digest
+
+
+def code_of_check(wildcards):
+    """Digest of everything that the configuration names: the check is made again when any of it changed."""
+    script = Path(phenorep.__file__).parent.parent / "workflow" / "scripts" / "check.py"
+    return digests.of([script, *plan.all_plugin_files()])
+
+
+def recipe_digest(wildcards):
+    """Digest of what decides the weights of an encoder."""
+    return plan.recipe_digest(wildcards.method)
+
+
+def code_of_embedding(wildcards):
+    """Digest of the embedding's code and of the recipe that made the encoder, wherever it was made."""
+    script = Path(phenorep.__file__).parent.parent / "workflow" / "scripts" / "embed.py"
+    return digests.of([script, *plan.plugin_files("methods", [plan.maker(wildcards.method)])])
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def archives_of(wildcards):
+    return plan.archives(wildcards.dataset, wildcards.plate)
+
+
+def sources_of(wildcards):
+    return plan.sources(wildcards.dataset)
+
+
+def parent(suffix):
+    """A function from wildcards to a plate's file of the sample set that a view looks at."""
+    folder = "results/{dataset}/samples/{parent}/{plate}"
+    return (
+        lambda wildcards: folder.format(parent=plan.settings("samples", wildcards.samples)["of"], **wildcards) + suffix
+    )
+
+
+def parent_array(wildcards):
+    files = plan.sample_files(wildcards.dataset, wildcards.samples)
+    return next(path for path in files["arrays"] if Path(path).stem == wildcards.plate)
+
+
+def sample_tables(wildcards):
+    return plan.sample_files(wildcards.dataset, wildcards.samples)["tables"]
+
+
+def sample_statistics(wildcards):
+    return plan.sample_files(wildcards.dataset, wildcards.samples)["statistics"]
+
+
+def sample_arrays(wildcards):
+    return plan.sample_files(wildcards.dataset, wildcards.samples)["arrays"]
+
+
+def training_sources(wildcards):
+    """What an encoder learns from, with the files of each sample set."""
+    return [
+        {**source, **plan.sample_files(*source["samples"].split("/"))}
+        for source in plan.training_sources(encoded(wildcards))
+    ]
+
+
+def training_files(wildcards):
+    kinds = ("tables", "statistics", "arrays")
+    return [path for source in training_sources(wildcards) for kind in kinds for path in source[kind]]
+
+
+def init_of(wildcards):
+    return plan.init(wildcards.method, int(wildcards.seed)) or []
+
+
+def encoder_of(wildcards):
+    """The encoder that is applied; of a saved epoch, the declared directory that holds it."""
+    return plan.encoder(wildcards.dataset, wildcards.samples, wildcards.method, int(wildcards.seed), wildcards.epoch)
+
+
+def encoder_file(wildcards):
+    path = encoder_of(wildcards)
+    return path if wildcards.epoch == "final" else f"{path}/{wildcards.epoch}.safetensors"
+
+
+def members_of(wildcards):
+    """Embeddings that are put side by side."""
+    paths = []
+    for member in plan.members(wildcards.method):
+        seed = plan.seed(member, int(wildcards.seed))
+        paths.append(Encoded(wildcards.dataset, wildcards.samples, member, seed).path("embeddings", "final.parquet"))
+    return paths
+
+
+def needs(wildcards, what):
+    """Whether an evaluation reads files of this sort."""
+    plugin = plan.settings("evaluations", wildcards.evaluation)["use"]
+    return what in plugins.constants("evaluations", plugin)["NEEDS"]
+
+
+def if_needed(what, files):
+    """Files that are an evaluation's input only if it declares that it needs them; `files` is a path or a function."""
+
+    def found(wildcards):
+        if not needs(wildcards, what):
+            return []
+        return files(wildcards) if callable(files) else files.format(**wildcards)
+
+    return found
+
+
+# -- what the report reads ---------------------------------------------------------------------------------------------
+
+
+def score_files(wildcards):
+    return inventory.files(plan)["scores"]
+
+
+def detail_files(wildcards):
+    return [entry["path"] for entry in inventory.files(plan)["details"]]
+
+
+def report_files(kind):
+    """A function from wildcards to all files of a kind that the report reads."""
+    return lambda wildcards: [entry["path"] for entry in inventory.files(plan)[kind]]
+
+
+def cost_files(wildcards):
+    return [entry["path"] for entry in inventory.files(plan)["costs"]]
+
+
+def cost_entries(wildcards):
+    return inventory.files(plan)["costs"]
+
+
+def report_plan(wildcards):
+    """What the report needs to know of the run."""
+    return inventory.summary(plan)

@@ -1,0 +1,55 @@
+# Encoders are applied to samples; embeddings of several encoders are put side by side.
+
+
+rule embed:
+    input:
+        encoder=encoder_of,
+        tables=sample_tables,
+        statistics=sample_statistics,
+        arrays=sample_arrays,
+    output:
+        "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
+    log:
+        "logs/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
+    wildcard_constraints:
+        method=one_of(plan.with_encoder()),
+    conda:
+        "../../envs/learn.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=720,
+        gpu=gpus,
+    params:
+        encoder=encoder_file,
+        compute=plan.blocks["compute"],
+        code=code_of_embedding,
+    script:
+        "../scripts/embed.py"
+
+
+rule concat:
+    input:
+        members_of,
+    output:
+        "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
+    log:
+        "logs/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
+    wildcard_constraints:
+        method=one_of(plan.combined()),
+        epoch="final",
+    conda:
+        "../../envs/learn.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        members=member_names,
+        code=code_digest("concat", "methods"),
+    script:
+        "../scripts/concat.py"

@@ -1,0 +1,37 @@
+# Each evaluation declares what it needs; what it does not need is no input of its job.
+
+
+rule evaluate:
+    input:
+        profiles=if_needed(
+            "profiles", "results/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.parquet"
+        ),
+        embeddings=if_needed("embeddings", "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet"),
+        encoder=if_needed("encoder", encoder_of),
+        tables=if_needed("samples", sample_tables),
+        statistics=if_needed("samples", sample_statistics),
+        arrays=if_needed("samples", sample_arrays),
+        benchmark=if_needed(
+            "benchmark", "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
+        ),
+    output:
+        scores="results/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.csv",
+        details="results/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.parquet",
+    log:
+        "logs/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.tsv"
+    conda:
+        "../../envs/learn.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+        gpu=gpus_of_evaluation,
+    params:
+        evaluation=settings("evaluations", "evaluation"),
+        encoder=encoder_file,
+        compute=plan.blocks["compute"],
+        code=code_digest("evaluate", "evaluations"),
+    script:
+        "../scripts/evaluate.py"

@@ -1,0 +1,24 @@
+# Embeddings become profiles: aggregation and correction, step by step.
+
+
+rule normalise:
+    input:
+        "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
+    output:
+        profiles="results/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.parquet",
+        fitted="results/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.npz",
+    log:
+        "logs/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        steps=steps_of,
+        code=code_digest("normalise"),
+    script:
+        "../scripts/normalise.py"

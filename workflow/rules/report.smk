@@ -1,0 +1,77 @@
+# All scores and all costs of the run in one table each, and the page that people read.
+
+
+rule scores:
+    input:
+        score_files,
+    output:
+        report("results/scores/{name}.csv", caption="../../reports/captions/scores.rst", category="Scores"),
+    log:
+        "logs/scores/{name}.log",
+    benchmark:
+        "results/benchmarks/scores/{name}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code_digest("scores"),
+    script:
+        "../scripts/scores.py"
+
+
+rule costs:
+    input:
+        cost_files,
+    output:
+        report("results/costs/{name}.csv", caption="../../reports/captions/costs.rst", category="Costs"),
+    log:
+        "logs/costs/{name}.log",
+    benchmark:
+        "results/benchmarks/costs/{name}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        entries=cost_entries,
+        code=code_digest("costs"),
+    script:
+        "../scripts/costs.py"
+
+
+rule page:
+    input:
+        scores="results/scores/{name}.csv",
+        costs="results/costs/{name}.csv",
+        check="results/check.json",
+        details=detail_files,
+        profiles=report_files("profiles"),
+        training=report_files("training"),
+        fields=report_files("fields"),
+        quality=report_files("quality"),
+        illumination=report_files("illumination"),
+        samples=report_files("samples"),
+    output:
+        page=report("reports/{name}/index.html", caption="../../reports/captions/page.rst", category="Report"),
+        figures=directory("reports/{name}/figures"),
+        config="reports/{name}/config.yaml",
+    log:
+        "logs/report/{name}.log",
+    benchmark:
+        "results/benchmarks/report/{name}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        plan=report_plan,
+        code=code_digest("page"),
+    script:
+        "../scripts/page.py"

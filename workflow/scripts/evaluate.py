@@ -1,0 +1,12 @@
+from phenorep import evaluations, logs, records
+
+with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+    evaluations.make(
+        snakemake.params.evaluation,
+        snakemake.input,
+        snakemake.params.encoder,
+        dict(snakemake.wildcards),
+        snakemake.params.compute,
+        snakemake.output.scores,
+        snakemake.output.details,
+    )

@@ -1,0 +1,4 @@
+from phenorep import logs, report
+
+with logs.to(snakemake.log[0]):
+    report.make(snakemake.params.plan, snakemake.output.page, snakemake.output.figures, snakemake.output.config)

@@ -1,0 +1,12 @@
+from phenorep import logs, pretrain, records
+
+with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+    pretrain.make(
+        snakemake.params.method,
+        snakemake.params.sources,
+        snakemake.input.init,
+        int(snakemake.wildcards.seed),
+        snakemake.params.compute,
+        snakemake.threads,
+        snakemake.output,
+    )
