@@ -1,9 +1,12 @@
 """What a run leaves: the files that the report and the tables of scores and costs are made from."""
 
+from functools import lru_cache
+
 from phenorep import __version__
 from phenorep.planning import Encoded, Plan
 
 
+@lru_cache
 def files(plan: Plan) -> dict[str, list[dict]]:
     """Files of a run by kind; each entry holds the wildcards of a file and its ``path``.
 

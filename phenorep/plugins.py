@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import difflib
 import importlib
+import keyword
 import types
 import typing
 from functools import lru_cache
@@ -75,22 +76,33 @@ def _dataclass_fields(path: Path, class_name: str) -> dict[str, object]:
     keys: dict[str, object] = {}
     for base in definition.bases:
         if isinstance(base, ast.Name):
-            keys |= _dataclass_fields(_module_of(base.id, module) or path, base.id)
+            keys |= _dataclass_fields(_file_that_defines(base.id, module) or path, base.id)
+        elif isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):
+            keys |= _dataclass_fields(_file_that_defines(base.value.id, module), base.attr)
     for node in definition.body:
         if isinstance(node, ast.AnnAssign):
+            key = _key(node.target.id)
             try:
-                keys[node.target.id] = ast.literal_eval(node.value) if node.value else None
+                keys[key] = ast.literal_eval(node.value) if node.value else None
             except ValueError:
-                keys[node.target.id] = None
+                keys[key] = None
     return keys
 
 
-def _module_of(name: str, module: ast.Module) -> Path | None:
-    """The file of phenorep from which `module` imports `name`."""
+def _key(field: str) -> str:
+    """The key of a field: a word that Python keeps for itself (`with`) has an underscore behind it in the class."""
+    return field.removesuffix("_") if keyword.iskeyword(field.removesuffix("_")) else field
+
+
+def _file_that_defines(name: str, module: ast.Module) -> Path | None:
+    """The file of phenorep that `name` is, or is imported from, in a module."""
     for node in module.body:
-        if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == name for a in node.names):
-            stem = ROOT.parent / (node.module or "").replace(".", "/")
-            return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    stem = ROOT.parent / (node.module or "").replace(".", "/")
+                    places = (stem / f"{alias.name}.py", stem.with_suffix(".py"), stem / "__init__.py")
+                    return next((path for path in places if path.is_file()), None)
     return None
 
 
@@ -113,14 +125,14 @@ def configure(config_class: type, values: dict, where: str):
     where
         Place in the configuration, for messages: ``methods: simclr``.
     """
-    fields = {field.name: field for field in dataclasses.fields(config_class)}
-    hints = typing.get_type_hints(config_class)
+    fields = {_key(field.name): field for field in dataclasses.fields(config_class)}
+    hints = {_key(name): hint for name, hint in typing.get_type_hints(config_class).items()}
     for key in values:
         if key not in fields:
             raise UserError(f"{where}: unknown key '{key}'. {suggest(key, fields)}")
-    converted = {key: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()}
+    converted = {fields[key].name: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()}
     for name, field in fields.items():
-        if name not in converted and field.default is field.default_factory is dataclasses.MISSING:
+        if field.name not in converted and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{where}: the key '{name}' is needed.")
     try:
         return config_class(**converted)

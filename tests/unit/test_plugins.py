@@ -31,7 +31,9 @@ class Config:
 def test_keys_read_from_the_syntax_tree_are_those_of_the_class(kind):
     for name in plugins.names(kind):
         module = plugins.load(kind, name)
-        assert list(plugins.config_keys(kind, name)) == [f.name for f in dataclasses.fields(module.Config)], name
+        assert list(plugins.config_keys(kind, name)) == [plugins._key(f.name) for f in dataclasses.fields(module.Config)], (
+            name
+        )
 
 
 @pytest.mark.parametrize("kind", plugins.FOLDERS)
@@ -39,8 +41,8 @@ def test_literal_defaults_read_from_the_syntax_tree_are_those_of_the_class(kind)
     for name in plugins.names(kind):
         defaults = plugins.config_keys(kind, name)
         for f in dataclasses.fields(plugins.load(kind, name).Config):
-            if defaults[f.name] is not None:
-                assert defaults[f.name] == f.default, (name, f.name)
+            if defaults[plugins._key(f.name)] is not None:
+                assert defaults[plugins._key(f.name)] == f.default, (name, f.name)
 
 
 @pytest.mark.parametrize("kind", plugins.FOLDERS)

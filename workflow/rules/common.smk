@@ -204,21 +204,9 @@ def if_needed(what, files):
 # -- what the report reads ---------------------------------------------------------------------------------------------
 
 
-def score_files(wildcards):
-    return inventory.files(plan)["scores"]
-
-
-def detail_files(wildcards):
-    return [entry["path"] for entry in inventory.files(plan)["details"]]
-
-
 def report_files(kind):
-    """A function from wildcards to all files of a kind that the report reads."""
+    """A function from wildcards to all files of a kind that the run leaves."""
     return lambda wildcards: [entry["path"] for entry in inventory.files(plan)[kind]]
-
-
-def cost_files(wildcards):
-    return [entry["path"] for entry in inventory.files(plan)["costs"]]
 
 
 def cost_entries(wildcards):

@@ -60,6 +60,7 @@ rule fields:
         runtime=60,
     params:
         dataset=settings("datasets", "dataset"),
+        resources="resources/{dataset}",
         on_bad_image=plan.preprocess.on_bad_image,
         code=code_digest("fields", "datasets"),
     script:

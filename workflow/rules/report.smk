@@ -3,7 +3,7 @@
 
 rule scores:
     input:
-        score_files,
+        report_files("scores"),
     output:
         report("results/scores/{name}.csv", caption="../../reports/captions/scores.rst", category="Scores"),
     log:
@@ -24,7 +24,7 @@ rule scores:
 
 rule costs:
     input:
-        cost_files,
+        report_files("costs"),
     output:
         report("results/costs/{name}.csv", caption="../../reports/captions/costs.rst", category="Costs"),
     log:
@@ -49,7 +49,7 @@ rule page:
         scores="results/scores/{name}.csv",
         costs="results/costs/{name}.csv",
         check="results/check.json",
-        details=detail_files,
+        details=report_files("details"),
         profiles=report_files("profiles"),
         training=report_files("training"),
         fields=report_files("fields"),

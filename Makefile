@@ -1,0 +1,131 @@
+# `make demo` and `make test` create what they need: Python 3.11 on x86-64 Linux is all that must be there.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test format report setup setup-dev unlock lock clean
+
+# Another Python 3.11, where it is not called so: make demo PYTHON=/path/to/python3.11
+PYTHON ?= python3.11 python3 python
+# Further arguments of snakemake and of pytest: make demo SNAKEMAKE_ARGS="--cores 1"
+SNAKEMAKE_ARGS ?=
+PYTEST_ARGS ?= -n 2
+
+# Jobs find the environment's programs first, and nothing of the user's own packages.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# torch is a large file.
+export UV_HTTP_TIMEOUT ?= 300
+# Snakemake, uv and matplotlib keep caches in the user's folder; where nothing can be written there, in .snakemake.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo writable),writable)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+export MPLCONFIGDIR := $(CURDIR)/.snakemake/cache/matplotlib
+endif
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/.requirements ## Set up, then run the demonstration; the report is reports/demo/index.html
+	@python -m phenorep.locks
+	snakemake $(SNAKEMAKE_ARGS)
+
+# All checks run, so that one call shows everything that is wrong; pytest's summary comes last.
+test: .venv/.requirements-dev ## Set up, then run all checks and tests
+	@failed=()
+	check() { echo "== $$*"; "$$@" || failed+=("$$*"); }
+	check ruff check .
+	check ruff format --check .
+	check snakefmt --check Snakefile workflow
+	check snakemake --lint
+	status=0
+	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/workflow tests/unit || status=$$?
+	for name in "$${failed[@]}"; do echo "FAILED before the tests: $$name"; status=1; done
+	exit $$status
+
+format: .venv/.requirements-dev ## Format the code
+	@ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+report: .venv/.requirements ## Pack the demonstration's results into report.zip (snakemake --report)
+	@snakemake --report report.zip $(SNAKEMAKE_ARGS)
+
+unlock: .venv/.requirements ## Release the lock of a killed run, if no live process holds it
+	@python -m phenorep.locks
+
+setup: .venv/.requirements ## Create .venv with all that the workflow needs
+
+setup-dev: .venv/.requirements-dev ## ... and with what the checks and tests need
+
+clean: ## Remove .venv (results stay)
+	rm -rf .venv
+
+# Pins change only where a .in file asks for it; UPGRADE=--upgrade takes the newest of everything.
+COMPILE = uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --python-platform x86_64-unknown-linux-gnu $(UPGRADE)
+lock: .venv/.python ## Compile envs/*.in into envs/*.txt, with hashes
+	@cd envs
+	for name in uv requirements requirements-dev; do $(COMPILE) $$name.in --output-file $$name.txt; done
+
+# -- the environment ---------------------------------------------------------------------------------------------------
+# A stamp is written when a step has ended well; a mark stands while it works. What was killed is so found and made again.
+
+# Fails with a reason unless this is a Python that can hold the environment.
+define IS_RIGHT
+import sys
+try:
+    import ensurepip, venv
+except ImportError as error:
+    sys.exit(f"it lacks {error.name} (on Debian and Ubuntu: the package python3.11-venv)")
+if sys.version_info[:2] != (3, 11) or sys.implementation.name != "cpython":
+    sys.exit(f"it is {sys.implementation.name} {sys.version.split()[0]}")
+endef
+export IS_RIGHT
+
+.venv/.python: envs/uv.txt
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then
+	    echo "phenorep's pinned packages are those of x86-64 Linux; this is $$(uname -sm)." >&2
+	    exit 1
+	fi
+	if [ -e .venv/.building ] || ! .venv/bin/python -c "$$IS_RIGHT"$$'\n'"import pip" >/dev/null 2>&1; then
+	    found=
+	    reasons=
+	    for candidate in $(PYTHON); do
+	        path=$$(PATH=$${PATH#*:} type -P "$$candidate") || { reasons+="  $$candidate: not found"$$'\n'; continue; }
+	        if reason=$$("$$path" -c "$$IS_RIGHT" 2>&1); then found=$$path; break; fi
+	        reasons+="  $$path: $$(tail -n 1 <<< "$$reason")"$$'\n'
+	    done
+	    if [ -z "$$found" ]; then
+	        printf 'phenorep needs Python 3.11. Tried:\n%s' "$$reasons" >&2
+	        echo "Install it, or name it: make demo PYTHON=/path/to/python3.11" >&2
+	        exit 1
+	    fi
+	    echo "Creating .venv with $$found"
+	    mkdir -p .venv
+	    touch .venv/.building
+	    find .venv -mindepth 1 -maxdepth 1 ! -name .building -exec rm -rf {} +
+	    "$$found" -m venv .venv
+	fi
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.txt
+	rm -f .venv/.building
+	touch $@
+
+# A killed installation can leave a package that looks complete: then all of it is installed again.
+define INSTALL
+@mark=$@.installing
+again=
+if [ -e $$mark ]; then again=--reinstall; fi
+touch $$mark
+.venv/bin/uv pip install --python .venv/bin/python $$again --require-hashes -r $<
+rm $$mark
+touch $@
+endef
+
+.venv/.requirements: envs/requirements.txt .venv/.python
+	$(INSTALL)
+
+.venv/.requirements-dev: envs/requirements-dev.txt .venv/.requirements
+	$(INSTALL)

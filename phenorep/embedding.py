@@ -1,0 +1,157 @@
+"""From samples to embeddings: one row for each sample, one row group for each plate."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+
+from phenorep import contracts, devices, encoders, records
+from phenorep.batches import ReadAhead, Source, Sources
+from phenorep.errors import NotRun, UserError
+
+
+def make(
+    encoder: str | Path,
+    tables: Sequence[str],
+    statistics: Sequence[str],
+    compute: dict,
+    threads: int,
+    output: str | Path,
+    channels: Sequence[str] | None = None,
+    block: str | None = None,
+) -> None:
+    """Write the embeddings of a sample set.
+
+    Parameters
+    ----------
+    encoder
+        A safetensors file; if it records that the encoder was not made, the output records the same.
+    tables, statistics
+        The sample set's files, one of each for each plate.
+    compute
+        The configuration block; see `devices.Compute`.
+    channels
+        The sample set's channels that take the places of the encoder's, in its order; None: the same names.
+    block
+        Name of the features; None: the encoder's recipe.
+
+    Raises
+    ------
+    UserError
+        If the encoder reads other channels than the samples have.
+    """
+    from phenorep.store import Samples
+
+    with records.kept_in([output]), devices.repeatable(threads):
+        facts = encoders.stated(encoder)  # before the samples: the reason of a missing encoder is the one to pass on
+        name = block or facts["recipe"]
+        samples = Samples.open(list(tables), list(statistics))
+        settings = devices.configure({**compute, "devices": 1})  # more would train, not embed
+        device = torch.device(devices.accelerator(settings))
+        network = encoders.Encoder.load(encoder, device)
+        planes = network.positions(samples.channels, channels, str(tables[0]))
+        used = tuple(samples.channels[plane] for plane in planes)
+        about = {"encoder": facts, "blocks": {name: {"features": network.features, "channels": list(used)}}}
+        sources = Sources([Source.choose("", samples)], used)
+        start = time.perf_counter()
+        with contracts.table_writer(output, "embeddings", about) as write, tqdm(total=len(samples), unit="image") as bar:
+            for plate in np.unique(samples.plate_index):
+                rows = np.flatnonzero(samples.plate_index == plate)
+                features = embed(network, sources, rows, settings.batch_size, device, bar)
+                table = samples.table.iloc[rows].reset_index(drop=True)
+                columns = pd.DataFrame(features, columns=contracts.feature_names(name, network.features))
+                write(pd.concat([table, columns], axis=1))
+        seconds = time.perf_counter() - start
+        print(f"{len(samples)} samples embedded by {name} in {seconds:.1f} s: {len(samples) / seconds:.0f} images/s")
+
+
+def embed(
+    network: encoders.Encoder,
+    sources: Sources,
+    rows: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+    bar: tqdm | None = None,
+) -> np.ndarray:
+    """Features of some samples of a source.
+
+    Returns
+    -------
+    numpy.ndarray
+        (len(rows), features) float32, in the order of `rows`.
+    """
+    features = np.empty((len(rows), network.features), dtype=np.float32)
+    done = 0
+    for raw in ReadAhead(sources, [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]):
+        raw = raw.to(device)
+        part = network.embed(raw.images, raw.means, raw.stds, raw.maxima[0][1])
+        features[done : done + len(part)] = part.cpu().numpy()
+        done += len(part)
+        if bar is not None:
+            bar.update(len(part))
+    return features
+
+
+def combine(members: Sequence[str | Path], names: Sequence[str], output: str | Path) -> None:
+    """Write the embeddings of several encoders of the same samples side by side.
+
+    Parameters
+    ----------
+    members
+        Tables of embeddings.
+    names
+        A block's name for each; of a member that has several blocks, the names stand before its own.
+
+    Raises
+    ------
+    UserError
+        If the tables are not of the same samples in the same order.
+    """
+    with records.kept_in([output]):
+        for path, name in zip(members, names, strict=True):
+            if reason := contracts.not_run(path):
+                raise NotRun(f"its member {name} did not run: {reason}")
+        files = [pq.ParquetFile(path) for path in members]
+        about = _combined_about([contracts.about(path) for path in members], names)
+        groups = [file.num_row_groups for file in files]
+        if len(set(groups)) > 1:
+            raise UserError(f"members: {members[0]} and {members[1]} are of different plates. Remove both and run again.")
+        with contracts.table_writer(output, "embeddings", about) as write:
+            for group in range(groups[0]):
+                write(_side_by_side([file.read_row_group(group).to_pandas() for file in files], members, names))
+
+
+def _side_by_side(tables: list[pd.DataFrame], paths: Sequence[str | Path], names: Sequence[str]) -> pd.DataFrame:
+    first = tables[0]
+    parts = [first.drop(columns=contracts.feature_columns(first.columns))]
+    for table, path, name in zip(tables, paths, names, strict=True):
+        if not table["Sample"].equals(first["Sample"]):
+            raise UserError(
+                f"members: {path} holds other samples than {paths[0]}, or in another order. Remove both; run again."
+            )
+        for block, columns in contracts.feature_blocks(table.columns).items():
+            parts.append(table[columns].set_axis(contracts.feature_names(_block(name, block, table), len(columns)), axis=1))
+    return pd.concat(parts, axis=1)
+
+
+def _block(name: str, block: str, table: pd.DataFrame) -> str:
+    return name if len(contracts.feature_blocks(table.columns)) == 1 else f"{name}_{block}"
+
+
+def _combined_about(abouts: list[dict], names: Sequence[str]) -> dict:
+    """Facts of all members; what any of them was trained on, the combination was trained on."""
+    blocks = {}
+    for about, name in zip(abouts, names, strict=True):
+        for block, facts in about["blocks"].items():
+            blocks[name if len(about["blocks"]) == 1 else f"{name}_{block}"] = facts
+    encoders_of = [about["encoder"] for about in abouts]
+    trained_on = []
+    for facts in encoders_of:
+        trained_on += [entry for entry in facts.get("trained_on", []) if entry not in trained_on]
+    combined = {"recipe": "concat", "members": dict(zip(names, encoders_of, strict=True)), "trained_on": trained_on}
+    return {"encoder": combined, "blocks": blocks}

@@ -1,0 +1,154 @@
+"""What the wells of a plate hold: plate maps, controls and batches, on tables of text columns."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from phenorep import plugins
+from phenorep.errors import UserError
+
+CARRIED = ("Metadata_", "Label_", "Split_")  # columns of a plate map that are joined
+SHOWN = 8  # wells or values that a message lists
+
+
+def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: str) -> pd.DataFrame:
+    """Join a plate map to a table of fields, by well, and by plate where the map has `Metadata_Plate`.
+
+    Parameters
+    ----------
+    fields
+        A row per field, with `Metadata_Plate` and `Metadata_Well`.
+    wells
+        A row per well (and plate), with `Metadata_Well` and what the wells hold.
+    fields_path, map_path
+        The files, for messages.
+
+    Returns
+    -------
+    DataFrame
+        `fields` with the map's columns; then a row for each well that the map names and `fields` does not have, whose
+        `Problem` says so ("" elsewhere).
+
+    Raises
+    ------
+    UserError
+        If a well stands in the map twice, an imaged well is not in it, or a column stands in both tables.
+    """
+    keys = [key for key in ("Metadata_Plate", "Metadata_Well") if key in wells]
+    wells = wells[[name for name in wells if name.startswith(CARRIED)]]
+    where = f"{map_path} ('datasets: plate_map:')"
+    if len(wells.columns) == len(keys):
+        raise UserError(f"{where}: there is no column Metadata_* beside the well; name some by 'datasets: rename:'.")
+    both = sorted((set(wells) & set(fields)) - set(keys))
+    if both:
+        raise UserError(f"{where}: {', '.join(both)} stand in {fields_path} too. Take them out of one of the two.")
+    twice = wells.loc[wells.duplicated(keys), keys]
+    if len(twice):
+        raise UserError(f"{where}: {_listed(twice)} stand there twice. Keep one row of each.")
+    imaged = fields[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+    if "Metadata_Plate" in keys:
+        unknown = sorted(set(wells["Metadata_Plate"]) - set(imaged["Metadata_Plate"]))
+        if unknown:
+            hint = plugins.suggest(unknown[0], set(imaged["Metadata_Plate"]))
+            raise UserError(f"{where}: {fields_path} has no plate '{unknown[0]}'. {hint} Mend it or take its rows out.")
+        named = wells
+    else:
+        named = imaged[["Metadata_Plate"]].drop_duplicates().merge(wells, how="cross")
+    joined = fields.merge(wells, on=keys, how="left", validate="many_to_one", indicator="_found")
+    bare = joined.loc[joined["_found"] == "left_only", ["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+    if len(bare):
+        raise UserError(
+            f"{where}: {_listed(bare)} have images in {fields_path} and no row in the plate map. Add their rows."
+        )
+    missing = named.merge(imaged, how="left", on=["Metadata_Plate", "Metadata_Well"], indicator="_found")
+    missing = missing.loc[missing["_found"] == "left_only"]
+    problems = [
+        f"plate {plate}, well {well}: {map_path} names this well, {fields_path} has no image of it; mend one of them."
+        for plate, well in zip(missing["Metadata_Plate"], missing["Metadata_Well"], strict=True)
+    ]
+    table = pd.concat([joined.assign(Problem=""), missing.assign(Problem=problems)], ignore_index=True)
+    return table.drop(columns="_found").fillna("")
+
+
+def controls(table: pd.DataFrame, rules: dict[str, dict | None], where: str) -> pd.Series:
+    """Kind of control of each row.
+
+    Parameters
+    ----------
+    table
+        A row per field, text columns.
+    rules
+        {kind: {column: value or list of values}}: a row is of the kind if all its columns match. Numbers match as numbers.
+    where
+        The table's file, for messages.
+
+    Returns
+    -------
+    Series
+        The kind, or "".
+
+    Raises
+    ------
+    UserError
+        If a rule names no column or matches no row, or a row is of two kinds.
+    """
+    kinds = pd.Series("", index=table.index, dtype=str)
+    for kind, rule in rules.items():
+        matches = pd.Series(True, index=table.index)
+        for column, wanted in (rule or {}).items():
+            if column not in table:
+                hint = plugins.suggest(column, table.columns)
+                raise UserError(f"datasets: {kind}_control: there is no column '{column}' in {where}. {hint}")
+            values = wanted if isinstance(wanted, list | tuple) else [wanted]
+            matches &= table[column].map({text: any(_equal(text, value) for value in values) for text in set(table[column])})
+        if not rule:
+            continue
+        if not matches.any():
+            column, wanted = next(iter(rule.items()))
+            hint = plugins.suggest(wanted, list(dict.fromkeys(table[column]))[:SHOWN])
+            raise UserError(f"datasets: {kind}_control: no row of {where} has {rule}. In {column}: {hint}")
+        if (matches & (kinds != "")).any():
+            raise UserError(f"datasets: {kind}_control: {rule} matches wells that are another control already, in {where}.")
+        kinds[matches] = kind
+    return kinds
+
+
+def batches(values: pd.Series, pattern: str, where: str) -> pd.Series:
+    """Batch of each row: the first group of `pattern` in its value, or all that matches where it has no group."""
+    found = {text: re.search(pattern, text) for text in set(values)}
+    unmatched = sorted(text for text, match in found.items() if not match)
+    if unmatched:
+        shown = ", ".join(unmatched[:SHOWN])
+        raise UserError(f"datasets: batch_from: pattern: {pattern!r} is not found in {shown} ({where}, {values.name}).")
+    return values.map({text: (match[1] if match.re.groups else match[0]) or "" for text, match in found.items()})
+
+
+def numbers(values: pd.Series, kind: type, where: str) -> np.ndarray:
+    """A text column as numbers of type float (empty is NaN) or int (empty is an error)."""
+    try:
+        return np.array([np.nan if text == "" and kind is float else kind(text) for text in values], dtype=kind)
+    except ValueError:
+        bad = next(text for text in values if not _is(kind, text) and (text or kind is int))
+        raise UserError(f"{where}: {values.name}: {bad!r} is no {'number' if kind is float else 'whole number'}.") from None
+
+
+def _is(kind: type, text: str) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _equal(text: str, value) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool) and _is(float, text):
+        return float(text) == value
+    return text == str(value)
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    """Wells as a list for a message: ``B02, B03`` or ``P1 B02, P1 B03``."""
+    names = [" ".join(row) for row in rows.itertuples(index=False)]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,209 @@
+"""From samples to an encoder file: build the recipe, train it where it learns, and state what it was trained on."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import phenorep
+from phenorep import contracts, devices, encoders, plugins, records
+from phenorep.batches import Source, Sources
+from phenorep.checkpoints import Checkpoint
+from phenorep.errors import NotRun, UserError
+from phenorep.recipes import PretrainConfig, Recipe
+from phenorep.training import Training
+
+
+def make(
+    method: dict,
+    sources: list[dict],
+    init: str | None,
+    seed: int,
+    compute: dict,
+    threads: int,
+    outputs: Sequence[str],
+    code: str = "",
+) -> None:
+    """Write an encoder, its training curve and the encoders of saved epochs.
+
+    The state of a training is kept beside the encoder until it ends, and a killed one goes on from there.
+
+    Parameters
+    ----------
+    method
+        ``use``: the recipe; ``keys``: its configuration.
+    sources
+        What it learns from: a list of ``{samples, where, labels, tables, statistics}``; the last two are lists of the sample
+        set's files, one of each for each plate.
+    init
+        The encoder file to start from, or None.
+    compute
+        The configuration block; see `devices.Compute`.
+    outputs
+        The encoder (safetensors), the training curve (CSV with `contracts.TRAINING_COLUMNS`) and the directory of saved
+        epochs, in this order. Where the recipe cannot run for a stated reason, these are "not run" records.
+    code
+        Digest of the code that trains; a checkpoint of other code is not taken up.
+
+    Raises
+    ------
+    UserError
+        If samples, configuration and `init` do not fit together, or the device is not there.
+    """
+    job = {
+        "method": {"use": method["use"], "keys": method.get("keys") or {}},
+        "sources": sources,
+        "init": init or None,
+        "seed": seed,
+        "compute": compute,
+        "threads": threads,
+        "outputs": [str(path) for path in outputs],
+        "code": code,
+    }
+    settings = devices.configure(compute)
+    if settings.devices == 1:
+        run(**job)
+        return
+    devices.accelerator(settings)
+    path = Path(outputs[0]).with_name("job.json")
+    with contracts.replacing(path) as temporary:
+        temporary.write_text(json.dumps(job))
+    # Lightning starts one process for each device with the command line of this one: it must be a plain module.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugins.ROOT.parent), *sys.path])}
+    ended = subprocess.run([sys.executable, "-m", "phenorep.training", str(path)], env=environment, check=False)
+    if ended.returncode:
+        raise UserError(f"training on {settings.devices} devices ended with status {ended.returncode}; the log says why.")
+    path.unlink()
+
+
+def run(
+    method: dict,
+    sources: list[dict],
+    init: str | None,
+    seed: int,
+    compute: dict,
+    threads: int,
+    outputs: list[str],
+    code: str,
+) -> None:
+    """As `make`, in this process, which may be one of several that train together."""
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    encoder, curve, epochs = outputs
+    with records.kept_in(outputs if first else []), devices.repeatable(threads):
+        config, recipe_class, data = prepare(method, sources)
+        learns = isinstance(config, PretrainConfig)
+        settings = devices.configure(compute)
+        fabric = devices.fabric(settings, config.precision) if learns else None
+        recipe = build(recipe_class, config, data, seed, fabric.world_size if fabric else 1)
+        if init:
+            start_from(recipe, init, data.channels)
+        facts = describe(method["use"], recipe, data, seed, init)
+        state = Checkpoint(Path(encoder).with_name("checkpoint.pt"), fingerprint(facts, data, init, fabric, code))
+        history = []
+        if learns:
+
+            def keep(network: torch.nn.Module, epoch: int) -> None:
+                encoders.save(state.epoch_path(epoch), network, {**facts, "epoch": epoch})
+
+            history = Training(recipe, data, fabric, seed, state, keep, settings.checkpoint_minutes).run()
+        if first:
+            encoders.save(encoder, recipe.trained_encoder(), {**facts, "epoch": config.epochs if learns else 0})
+            contracts.write_csv(pd.DataFrame(history, columns=list(contracts.TRAINING_COLUMNS)), curve)
+            state.deliver_epochs(config.saved_epochs() if learns else [], epochs)
+            state.clear()
+
+
+def prepare(method: dict, sources: list[dict]) -> tuple:
+    """Configuration, recipe class and samples of a method.
+
+    Raises
+    ------
+    NotRun
+        If the samples lack a column that the recipe requires.
+    """
+    from phenorep.store import Samples
+
+    name = method["use"]
+    module = plugins.load("methods", name)
+    if not hasattr(module, "Recipe"):
+        raise UserError(f"methods: {name}: has no encoder of its own; its members have.")
+    config = plugins.configure(module.Config, method["keys"], f"methods: {name}")
+    chosen = []
+    for source in sources:
+        opened = Samples.open(list(source["tables"]), list(source["statistics"]))
+        for column in getattr(module, "REQUIRES", ()):
+            if column not in opened.table:
+                raise NotRun(f"the recipe {name} needs the column {column}, which {source['samples']} does not have")
+        chosen.append(Source.choose(source["samples"], opened, source.get("where"), source.get("labels")))
+    return config, module.Recipe, Sources(chosen, config.channels)
+
+
+def build(recipe_class: type[Recipe], config, sources: Sources, seed: int, world: int = 1) -> Recipe:
+    """The recipe with its initial weights, which the seed decides."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries that a recipe uses may draw from the global state)
+    recipe = recipe_class(config, sources.channels, sources.size, len(sources.classes))
+    recipe.world = world
+    recipe.setup()
+    return recipe
+
+
+def start_from(recipe: Recipe, path: str, channels: list[str]) -> None:
+    """Put the weights of another encoder into the recipe's.
+
+    Raises
+    ------
+    UserError
+        If channels or architecture differ.
+    """
+    theirs = encoders.stated(path)["channels"]
+    if list(theirs) != list(channels):
+        raise UserError(
+            f"init: {path} reads the channels {', '.join(theirs)}, the samples give {', '.join(channels)}. Names and order "
+            "must be the same: set 'channels' on the method."
+        )
+    encoders.load_weights(recipe.encoder, path, "the method that starts from it ('init')")
+
+
+def describe(name: str, recipe: Recipe, sources: Sources, seed: int, init: str | None) -> dict:
+    """Metadata of the encoder's file: all that is needed to use it, and to judge what it has seen."""
+    trained_on = [source.about() for source in sources.sources] if isinstance(recipe.config, PretrainConfig) else []
+    if init:
+        trained_on = encoders.stated(init).get("trained_on", []) + trained_on
+    return {
+        "recipe": name,
+        "config": dataclasses.asdict(recipe.config),
+        "channels": sources.channels,
+        "input_size": list(sources.size),
+        "scaling": recipe.scaling,
+        "seed": seed,
+        "features": recipe.features,
+        "trained_on": trained_on,
+        "versions": {"phenorep": phenorep.__version__, "torch": version("torch"), "timm": version("timm")},
+    }
+
+
+def fingerprint(facts: dict, sources: Sources, init: str | None, fabric, code: str) -> str:
+    """What decides the weights: a checkpoint with another fingerprint belongs to another training."""
+    total = hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode())
+    if fabric is not None:
+        total.update(f"{fabric.device.type} {fabric.world_size}".encode())
+    if init:
+        total.update(Path(init).read_bytes())
+    for source in sources.sources:
+        samples = source.samples
+        names = samples.table["Sample"].iloc[source.rows]
+        total.update("\n".join([source.name, *names, *source.labels]).encode())
+        # Means and deviations of each plate change with its pixels, which would take minutes to read.
+        for part in (source.rows, np.asarray(samples.means), np.asarray(samples.stds), np.asarray(samples.size)):
+            total.update(np.ascontiguousarray(part).tobytes())
+    return total.hexdigest()

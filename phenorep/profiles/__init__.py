@@ -1,0 +1,187 @@
+"""From embeddings of samples to profiles: ordered steps, each a file of this folder.
+
+A step holds a frozen `Config`, ``fit(config, table) -> {name: array}`` and ``transform(config, fitted, table) -> table``,
+and may state what was fitted by ``facts(fitted) -> dict``. What was fitted is saved, so that the same steps can be applied
+to plates that come later. A step that changes the level of the rows names, in its constant ``SETS_LEVEL``, the key that says
+to which.
+"""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenorep import contracts, plugins
+from phenorep.errors import NotRun, UserError
+
+# What a step can do whose key `fit` asks for negative controls that are not there.
+FIT_REMEDY = (
+    ", or set 'fit: all' to use every row. If an earlier step aggregates by treatment or compound, which drops the negative "
+    "controls, put this step before it"
+)
+# Order in which the parts of a level are named.
+PARTS = ("treatment", "compound", "field", "well", "plate")
+
+
+def level(steps: list) -> str:
+    """The level of the rows after all steps: ``sample``, or what the last aggregation sets, like ``treatment_plate``.
+
+    Parameters
+    ----------
+    steps
+        As in the configuration: ``[{"aggregate": {"by": "well"}}, {"tvn": {}}]``.
+    """
+    found = "sample"
+    for step, keys in map(parse, steps):
+        key = plugins.constants("steps", step).get("SETS_LEVEL")
+        if key:
+            by = keys.get(key, plugins.config_keys("steps", step).get(key))
+            parts = [by] if isinstance(by, str) else list(by)
+            found = "_".join(sorted(parts, key=lambda part: (PARTS.index(part) if part in PARTS else len(PARTS), part)))
+    return found
+
+
+def parse(step: str | dict) -> tuple[str, dict]:
+    """Name and keys of a step written as ``tvn``, ``{"tvn": {...}}`` or ``{"step": "tvn", "keys": {...}}``."""
+    if isinstance(step, str):
+        return step, {}
+    if "step" in step:
+        return step["step"], dict(step.get("keys") or {})
+    ((name, keys),) = step.items()
+    return name, dict(keys or {})
+
+
+def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_npz: str | Path) -> None:
+    """Fit and apply all steps; write profiles and what was fitted.
+
+    Parameters
+    ----------
+    embeddings_path
+        A table of kind "embeddings".
+    steps
+        As in the configuration, see `level`.
+    out_parquet
+        Profiles; their facts say which steps with which keys made them and how many rows each left.
+    out_npz
+        Fitted arrays as ``{number of the step}/{name}``, with the steps and the feature columns they were fitted on.
+
+    Raises
+    ------
+    NotRun
+        If the embeddings are a "not run" record, or a step cannot be done on these data.
+    UserError
+        If a step needs what the table lacks, such as negative controls; the message names the step and its key.
+    """
+    table = _read(embeddings_path)
+    arrays = {"steps": np.array(json.dumps(steps)), "columns": np.array(contracts.feature_columns(table.columns), dtype=str)}
+    done = []
+    for number, step in enumerate(steps):
+        name, module, config = _load(step)
+        with _named(number, name, embeddings_path):
+            fitted = module.fit(config, table)
+            table = module.transform(config, fitted, table)
+        arrays |= {f"{number}/{key}": value for key, value in fitted.items()}
+        done.append(_done(name, module, config, fitted, table))
+    _write(table, out_parquet, embeddings_path, done, level(steps))
+    with contracts.replacing(out_npz) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Path) -> None:
+    """Bring embeddings of new plates to profiles with steps that were fitted before.
+
+    Raises
+    ------
+    NotRun
+        If one of the inputs is a "not run" record.
+    UserError
+        If the embeddings have other feature columns than those the steps were fitted on.
+    """
+    with np.load(fitted_npz, allow_pickle=False) as file:
+        arrays = dict(file)
+    if "not_run" in arrays:
+        raise NotRun(str(arrays["not_run"]))
+    table = _read(embeddings_path)
+    columns = contracts.feature_columns(table.columns)
+    if columns != arrays["columns"].tolist():
+        raise UserError(
+            f"{embeddings_path}: has {len(columns)} features, {', '.join(columns[:2])}, ...; {fitted_npz} was fitted on "
+            f"{len(arrays['columns'])}, {', '.join(arrays['columns'][:2])}, .... Embed the new plates with the same encoder."
+        )
+    steps, done = json.loads(str(arrays["steps"])), []
+    for number, step in enumerate(steps):
+        name, module, config = _load(step)
+        fitted = {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{number}/")}
+        with _named(number, name, embeddings_path):
+            table = module.transform(config, fitted, table)
+        done.append(_done(name, module, config, fitted, table))
+    _write(table, output, embeddings_path, done, level(steps))
+
+
+def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:
+    """Which rows are negative controls, (N,) bool.
+
+    Raises
+    ------
+    UserError
+        If there are none; `remedy` says what else can be done than to mark them.
+    """
+    column = table.get("Metadata_Control")
+    found = np.zeros(len(table), bool) if column is None else (column == "negative").to_numpy(dtype=bool)
+    if not found.any():
+        state = "there is no column Metadata_Control" if column is None else "no row has 'negative' in Metadata_Control"
+        raise UserError(
+            f"needs negative controls, but {state}. Mark the negative-control wells as 'negative' in the dataset's "
+            f"Metadata_Control{remedy}."
+        )
+    return found
+
+
+def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:
+    """The feature columns as (N, F) float64."""
+    return table[contracts.feature_columns(table.columns) if columns is None else columns].to_numpy(dtype=np.float64)
+
+
+def with_features(table: pd.DataFrame, values: np.ndarray, columns: list[str]) -> pd.DataFrame:
+    """The table with its features replaced by `values` (N, K) under the names `columns`."""
+    old = set(contracts.feature_columns(table.columns))
+    rest = table[[name for name in table.columns if name not in old]]
+    return pd.concat([rest, pd.DataFrame(values, columns=columns, index=table.index)], axis=1)
+
+
+def _load(step: str | dict) -> tuple:
+    name, keys = parse(step)
+    module = plugins.load("steps", name)
+    return name, module, plugins.configure(module.Config, keys, f"profiles: {name}")
+
+
+def _done(name: str, module, config, fitted: dict, table: pd.DataFrame) -> dict:
+    facts = module.facts(fitted) if hasattr(module, "facts") else {}
+    # A key that is a word of Python's own carries an underscore as the name of a field.
+    keys = {key.rstrip("_"): value for key, value in vars(config).items()}
+    return {"step": name, "keys": keys, "rows": len(table), "facts": facts}
+
+
+@contextmanager
+def _named(number: int, name: str, path: str | Path):
+    """Put the file and the step in front of the message of an error raised inside."""
+    try:
+        yield
+    except (UserError, NotRun) as error:
+        raise type(error)(f"{path}: step {number + 1}, {name}: {error}") from error
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    reason = contracts.not_run(path)
+    if reason is not None:
+        raise NotRun(reason)
+    return contracts.read_table(path, "embeddings")
+
+
+def _write(table: pd.DataFrame, path: str | Path, embeddings_path: str | Path, done: list[dict], reached: str) -> None:
+    if table.empty:
+        raise NotRun(f"{embeddings_path}: no row is left after the steps {', '.join(step['step'] for step in done)}.")
+    about = {**contracts.about(embeddings_path), "steps": done, "level": reached}
+    contracts.write_table(table, path, "profiles", about)

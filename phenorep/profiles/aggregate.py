@@ -1,0 +1,184 @@
+"""One row per field, well, plate, treatment or compound: the mean or the median of each feature.
+
+Metadata that is constant in a group is kept; of others the sorted set of values, as a list column. Negative controls are no
+treatments: they are left out when the rows become treatments or compounds.
+
+The mean of replicate profiles and the median over plates follow [0].
+
+[0] Ljosa et al. 2013, Comparison of methods for image-based profiling of cellular morphological responses to small-molecule
+    treatment, doi:10.1177/1087057113503553
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from phenorep import contracts
+from phenorep.errors import NotRun, UserError
+
+SETS_LEVEL = "by"
+KEYS = {
+    "field": ("Metadata_Plate", "Metadata_Well", "Metadata_Site"),
+    "well": ("Metadata_Plate", "Metadata_Well"),
+    "plate": ("Metadata_Plate",),
+    "treatment": ("Metadata_Treatment",),
+    "compound": ("Metadata_Compound",),
+}
+# Features summarised at once: bounds the memory taken by float64 copies.
+_COLUMNS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which rows become one, and how.
+
+    The key `with` is a word of Python's own; the underscore is no part of it.
+    """
+
+    by: str | tuple[str, ...] = "treatment"  # field, well, plate, treatment or compound; a list for their combinations
+    with_: Literal["mean", "median", "lower_median"] = "median"  # mean uses all of few rows; lower_median: as torch.median
+
+    def __post_init__(self):
+        parts = self.parts
+        unknown = [part for part in parts if part not in KEYS]
+        if unknown or not parts or len(set(parts)) < len(parts):
+            raise ValueError(f"by must be one or several of {', '.join(KEYS)}, each once, not {self.by!r}")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The key `by` as a tuple."""
+        return (self.by,) if isinstance(self.by, str) else self.by
+
+
+def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:  # noqa: ARG001
+    """Nothing is fitted."""
+    return {}
+
+
+def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG001
+    """Summarise the rows of each group.
+
+    Parameters
+    ----------
+    table
+        (N rows) metadata and features.
+
+    Returns
+    -------
+    DataFrame
+        One row per group, sorted by the group's keys; features are float64.
+
+    Raises
+    ------
+    UserError
+        If a key's column is missing, or an earlier aggregation has mixed its values.
+    NotRun
+        If all rows are negative controls, which are no treatments.
+    """
+    if {"treatment", "compound"} & set(config.parts):
+        if "Metadata_Control" in table:
+            table = table[(table["Metadata_Control"] != "negative").to_numpy(dtype=bool)]
+        table = table.assign(Metadata_Treatment=treatments(table)) if "treatment" in config.parts else table
+        # A well without treatment and without the mark of a control is an empty one.
+        named = "Metadata_Treatment" if "treatment" in config.parts else "Metadata_Compound"
+        _single(table, named)
+        table = table[(table[named] != "").to_numpy(dtype=bool)]
+    keys = [column for part in config.parts for column in KEYS[part]]
+    keys = list(dict.fromkeys(keys))
+    for column in keys:
+        _single(table, column)
+    if table.empty:
+        raise NotRun("no row is left: all are negative controls or have no treatment.")
+    table = table.sort_values(keys, kind="stable")
+    groups = table.groupby(keys, sort=True, observed=True)
+    codes = groups.ngroup().to_numpy()
+    kept = [c for c in table.columns if c.startswith(("Metadata_", "Label_", "Split_"))]
+    metadata = pd.DataFrame({column: gathered(table[column], codes) for column in kept})
+    columns = contracts.feature_columns(table.columns)
+    return pd.concat([metadata, _summaries(table, columns, codes, config.with_)], axis=1)
+
+
+def treatments(table: pd.DataFrame) -> pd.Series:
+    """Name of each row's treatment: the perturbation where there is one, else compound with concentration or dose.
+
+    ``taxol 0.3 uM``, ``wortmannin dose 4``, or the compound alone if it has neither; empty where the row has none of these.
+    """
+    known = [c for c in ("Metadata_Treatment", "Metadata_Perturbation", "Metadata_Compound") if c in table]
+    if not known:
+        raise UserError(
+            "aggregating by treatment needs the column Metadata_Perturbation or Metadata_Compound; the table has "
+            f"{_metadata(table)}. Add one to the dataset, or aggregate by well."
+        )
+    if "Metadata_Treatment" in table:
+        _single(table, "Metadata_Treatment")
+        return table["Metadata_Treatment"]
+    for column in ("Metadata_Perturbation", "Metadata_Compound", "Metadata_Concentration", "Metadata_Dose"):
+        if column in table:
+            _single(table, column)
+    empty = pd.Series("", index=table.index)
+    compound = table.get("Metadata_Compound", empty).fillna("").astype(str)
+    amount = _amounts(table.get("Metadata_Concentration"), " {:.10g} uM", empty)
+    amount = amount.where(amount != "", _amounts(table.get("Metadata_Dose"), " dose {:.10g}", empty))
+    name = (compound + amount).where(compound != "", "")
+    perturbation = table.get("Metadata_Perturbation", empty).fillna("").astype(str)
+    return perturbation.where(perturbation != "", name)
+
+
+def gathered(column: pd.Series, codes: np.ndarray) -> pd.Series:
+    """The one value of each group; if any group has several, the sorted list of distinct values of every group.
+
+    Parameters
+    ----------
+    column
+        (N,) values, or lists of values from an earlier aggregation; N above 0.
+    codes
+        (N,) group numbers 0..G-1, in ascending order.
+    """
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
+    if not isinstance(column.iloc[0], list | np.ndarray):
+        numbers, _ = pd.factorize(column)
+        if (numbers == numbers[starts][codes]).all():
+            return column.iloc[starts].reset_index(drop=True)
+    return pd.Series([_distinct(part) for part in np.split(column.to_numpy(), starts[1:])])
+
+
+def _distinct(values: np.ndarray) -> list:
+    if isinstance(values[0], list | np.ndarray):
+        values = np.concatenate([np.asarray(value) for value in values])
+    found = pd.unique(pd.Series(values))
+    return sorted(value.item() if isinstance(value, np.generic) else value for value in found if not pd.isna(value))
+
+
+def _single(table: pd.DataFrame, column: str) -> None:
+    if column not in table:
+        remedy = "Add it to the dataset, or change 'by'"
+        raise UserError(f"aggregating needs the column {column}; the table has {_metadata(table)}. {remedy}.")
+    if len(table) and isinstance(table[column].iloc[0], list | np.ndarray):
+        raise UserError(
+            f"an earlier aggregation has mixed several values of {column} in one row. Put this step before it, or add the "
+            "column's level to the earlier step's 'by', like 'by: [treatment, plate]'."
+        )
+
+
+def _metadata(table: pd.DataFrame) -> str:
+    return ", ".join(column for column in table.columns if column.startswith("Metadata_"))
+
+
+def _amounts(column: pd.Series | None, form: str, empty: pd.Series) -> pd.Series:
+    if column is None:
+        return empty
+    return column.map(lambda amount: "" if pd.isna(amount) else form.format(amount)).astype(empty.dtype)
+
+
+def _summaries(table: pd.DataFrame, columns: list[str], codes: np.ndarray, how: str) -> pd.DataFrame:
+    parts = []
+    for first in range(0, len(columns), _COLUMNS_AT_ONCE):
+        names = columns[first : first + _COLUMNS_AT_ONCE]
+        groups = pd.DataFrame(table[names].to_numpy(dtype=np.float64), columns=names).groupby(codes)
+        if how == "lower_median":
+            parts.append(groups.quantile(0.5, interpolation="lower"))
+        else:
+            parts.append(getattr(groups, how)())
+    return pd.concat(parts, axis=1).reset_index(drop=True)

@@ -1,0 +1,182 @@
+"""What all recipes share: configuration keys, and the class that a recipe file fills in."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from phenorep import encoders
+from phenorep.augment import Augmentation, augment, configure_augmentation
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Keys of every encoder."""
+
+    backbone: str = "resnet18"  # any architecture of timm: small ones (resnet10t) train on two cores
+    channels: tuple[str, ...] | None = None  # some of the channels, in this order; null: all that the samples have
+    scaling: Literal["plate", "range"] = "plate"  # plate: mean 0, deviation 1 on each plate; range: 0 to 1 of the camera's
+
+    def __post_init__(self):
+        if self.channels is not None and (not self.channels or len(set(self.channels)) < len(self.channels)):
+            raise ValueError("channels must name each channel once, or be left out for all of them")
+
+
+@dataclass(frozen=True)
+class PretrainConfig(EncoderConfig):
+    """Keys of every recipe that learns."""
+
+    epochs: int = 5  # passes over all samples; millions of samples need few
+    batch_size: int = 128  # over all devices; contrastive losses gain from more
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"  # adamw suits transformers and short runs
+    learning_rate: float = 0.001  # at its peak, after the warm-up
+    final_learning_rate: float = 0.0  # where the cosine ends
+    warmup_epochs: float = 1.0  # epochs of linear rise; 0 for none
+    schedule: Literal["cosine", "constant"] = "cosine"  # after the warm-up
+    momentum: float = 0.9  # of sgd
+    weight_decay: float = 0.0  # more for large networks on few samples
+    clip_gradient: float | None = None  # largest norm of the gradient; set it where the loss jumps
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"  # bf16-mixed is faster on a recent GPU
+    augment: dict | None = None  # keys of phenorep/augment.py that differ from this recipe's own
+    save_epochs: dict | tuple[int, ...] | None = None  # {every: 5} or a list: encoders of these epochs are scored too
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, low in (("epochs", 1), ("batch_size", 2)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be at least {low}")
+        if self.learning_rate <= 0:
+            raise ValueError("learning_rate must be positive")
+        for name in ("final_learning_rate", "warmup_epochs", "momentum", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs must not exceed epochs ({self.epochs})")
+        if self.clip_gradient is not None and self.clip_gradient <= 0:
+            raise ValueError("clip_gradient must be positive or null")
+        self.augmentation()
+        self.saved_epochs()
+
+    def augmentation(self) -> Augmentation:
+        """The augmentation, as configured."""
+        return configure_augmentation(self.augment)
+
+    def saved_epochs(self) -> list[int]:
+        """Numbers of the epochs whose encoders are kept; 0 is the untrained one."""
+        if self.save_epochs is None:
+            return []
+        if isinstance(self.save_epochs, dict):
+            every = self.save_epochs.get("every")
+            if set(self.save_epochs) != {"every"} or not str(every).isdigit() or int(every) < 1:
+                raise ValueError("save_epochs must be {every: N} with N of at least 1, or a list of epochs")
+            return list(range(int(every), self.epochs + 1, int(every)))
+        if any(not 0 <= epoch <= self.epochs for epoch in self.save_epochs):
+            raise ValueError(f"save_epochs must lie between 0 and epochs ({self.epochs})")
+        return sorted(set(self.save_epochs))
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step, counted from 0: a function of the step alone, so that a resumed run needs no state."""
+        warmup = round(self.warmup_epochs * steps_per_epoch)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        if self.schedule == "constant":
+            return self.learning_rate
+        progress = (step - warmup) / max(1, self.epochs * steps_per_epoch - warmup)
+        cosine = (1 + math.cos(math.pi * progress)) / 2
+        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * cosine
+
+
+@dataclass
+class Batch:
+    """What a recipe sees of a batch, on its device."""
+
+    images: torch.Tensor  # (B, C, H, W) float32, scaled
+    labels: torch.Tensor  # (B,) int64; -1 where there is no label
+    rows: torch.Tensor  # (B,) int64, the samples' numbers among all that are trained on
+    means: torch.Tensor  # (B, C) of each sample's plate, in raw intensities
+    stds: torch.Tensor  # (B, C)
+    progress: float  # share of the training that is done, 0 to 1
+
+
+class Recipe(nn.Module):
+    """How an encoder is made. A recipe file holds a subclass of this name and its `Config`.
+
+    A recipe that learns sets up its heads and losses in `setup` and defines `training_step`; the other methods have a
+    meaning that most recipes keep.
+
+    Parameters
+    ----------
+    config
+        The recipe's configuration.
+    channels
+        Names of the channels, in their order.
+    size
+        Height and width of the samples in pixels.
+    classes
+        Number of labels; 0 without.
+    """
+
+    def __init__(self, config: EncoderConfig, channels: list[str], size: tuple[int, int], classes: int = 0):
+        super().__init__()
+        self.config = config
+        self.channels = list(channels)
+        self.classes = classes
+        self.world = 1  # devices that train together; the training loop sets it before `setup`
+        self.generator = torch.Generator()  # of the augmentation; the training loop puts its own on the device
+        self.encoder = self.build_encoder(config, len(channels), size)
+        self.features = encoders.features_of(self.encoder, len(channels), size)
+
+    @classmethod
+    def build_encoder(cls, config: EncoderConfig, channels: int, size: tuple[int, int]) -> nn.Module:
+        """The untrained network; the same configuration builds it again when an encoder file is loaded."""
+        return encoders.backbone(config.backbone, channels, size)
+
+    @property
+    def scaling(self) -> str:
+        """How raw samples become the encoder's input; see `encoders.scale`."""
+        return self.config.scaling
+
+    def setup(self) -> None:
+        """Add heads and losses, or load published weights; called once, before training."""
+
+    def training_step(self, batch: Batch) -> torch.Tensor | None:
+        """Loss of a batch; None skips it."""
+        raise TypeError(f"{type(self).__module__} does not train")
+
+    def forward(self, batch: Batch) -> torch.Tensor | None:
+        """The training step, under the name through which precision and several devices take effect."""
+        return self.training_step(batch)
+
+    def views(self, images: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """A randomly augmented view of each image."""
+        return augment(images, self.config.augmentation(), self.generator, size)
+
+    def order(self, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Rows of one epoch in the order in which they are seen; each once, shuffled."""
+        return generator.permutation(len(labels))
+
+    def parameter_groups(self) -> list[dict]:
+        """Parameters for the optimiser; a group may carry `lr_scale`, a factor to the learning rate."""
+        return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
+
+    def on_epoch_start(self, epoch: int, batches) -> None:
+        """Called before an epoch (from 1) with a function that gives all batches in order: clusters, pseudo-labels."""
+
+    def on_step_end(self, progress: float) -> None:
+        """Called after an optimiser step: a teacher's moving average."""
+
+    def trained_encoder(self) -> nn.Module:
+        """The network that is kept; built as by `build_encoder`."""
+        return self.encoder
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Fully connected layers with ReLU between them: ``mlp(512, 2048, 2048)`` has two layers."""
+    layers: list[nn.Module] = []
+    for first, second in itertools.pairwise(widths):
+        layers += [nn.Linear(first, second), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,27 @@
+"""The page on which a run ends: which representation for which task, and how sure that is."""
+
+
+def make(plan: dict, output: str, figures: str, config: str | None = None) -> None:
+    """Write the report of a run: one page that needs no other file, and its figures with their data.
+
+    Parameters
+    ----------
+    plan
+        What was planned, as plain JSON values: ``name``, the resolved ``config``, ``studies``, ``datasets``, ``skipped``,
+        ``not_applicable``, ``engine`` and ``files`` (the paths of scores and costs; of details, profiles, training curves,
+        illumination functions, qualities, samples and fields, each with its wildcards).
+    output
+        The page, HTML.
+    figures
+        Folder for the figures (SVG) and the data behind each (CSV).
+    config
+        Where to write the resolved configuration (YAML); it stands on the page too.
+
+    Raises
+    ------
+    UserError
+        If the scores cannot be read. Whatever else is missing or did not run is listed on the page.
+    """
+    from phenorep.report import page
+
+    page.make(plan, output, figures, config)

@@ -1,0 +1,95 @@
+"""What a run did not do, and why: nothing is missing from the page in silence."""
+
+import pandas as pd
+
+from phenorep import contracts
+from phenorep.report import tables
+
+_WORDS = {"profiles": "normalise", "details": "evaluate"}
+
+
+def not_run(files: dict) -> list[dict]:
+    """Steps that did not run or left no usable file, one row per method and reason.
+
+    Returns
+    -------
+    list of dict
+        ``dataset, samples, method, seeds, steps, reason``.
+    """
+    found: dict[tuple, dict[str, dict]] = {}
+    for kind, word in _WORDS.items():
+        for entry in files.get(kind, []):
+            reason = tables.not_run(entry["path"])
+            if reason is not None:
+                row = found.setdefault(
+                    (entry["dataset"], entry["samples"], entry["method"], reason), {"seeds": {}, "steps": {}}
+                )
+                row["seeds"][str(entry["seed"])] = None
+                detail = entry.get("evaluation") or entry.get("profile")
+                row["steps"][f"{word} {detail}" if detail else word] = None
+    return [
+        {"dataset": key[0], "samples": key[1], "method": key[2], "reason": key[3]}
+        | {"seeds": ", ".join(row["seeds"]), "steps": ", ".join(row["steps"])}
+        for key, row in found.items()
+    ]
+
+
+def missing(files: dict) -> list[dict]:
+    """Other files that a part of the page needed and could not use: ``path, reason``."""
+    found = []
+    for kind in ("fields", "quality", "illumination", "samples", "training"):
+        for entry in files.get(kind, []):
+            reason = tables.not_run(entry["path"])
+            if reason is not None:
+                found.append({"path": entry["path"], "reason": reason})
+    return found
+
+
+def left_out(files: dict) -> pd.DataFrame:
+    """Fields of view that were left out: ``dataset, plate, well, site, problem``."""
+    found = []
+    for kind, table_kind in (("fields", "fields"), ("quality", "field_quality")):
+        for entry in files.get(kind, []):
+            table = tables.read(entry["path"], table_kind)
+            if table is None or "Problem" not in table:
+                continue
+            bad = table[table["Problem"].fillna("").astype(str) != ""]
+            for plate, well, site, problem in bad[
+                ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Problem"]
+            ].to_numpy():
+                found.append({"dataset": entry["dataset"], "plate": plate, "well": well, "site": site, "problem": problem})
+    return pd.DataFrame(found, columns=["dataset", "plate", "well", "site", "problem"]).drop_duplicates(ignore_index=True)
+
+
+def notes(files: list[dict]) -> list[dict]:
+    """What the evaluations noted beside their results: settings, reasons, what they left out; the same note once.
+
+    Returns
+    -------
+    list of dict
+        ``dataset, evaluation, note, scope``: the scope names the representations that have the note.
+    """
+    found: dict[tuple, dict] = {}
+    for entry in files:
+        table = tables.read(entry["path"], "details")
+        if table is None:
+            continue
+        about = contracts.about(entry["path"])
+        texts = [str(reason) for reason in about.get("reasons", [])]
+        if about.get("keys"):
+            texts.append("settings: " + "; ".join(f"{key}: {value}" for key, value in about["keys"].items()))
+        for text in [*texts, *_left_out_rows(table)]:
+            key = (entry["dataset"], entry["evaluation"], text)
+            found.setdefault(key, {})[f"{entry['method']} × {entry['profile']}"] = None
+    names = ("dataset", "evaluation", "note")
+    return [dict(zip(names, key, strict=True)) | {"scope": ", ".join(scope)} for key, scope in found.items()]
+
+
+def _left_out_rows(details: pd.DataFrame) -> list[str]:
+    """Counts of what an evaluation left out, by metric and reason."""
+    if not {"part", "reason"} <= set(details.columns):
+        return []
+    rows = details[details["part"] == "left_out"]
+    metric = rows["metric"].fillna("").astype(str) if "metric" in rows else pd.Series("", index=rows.index)
+    counts = rows.groupby([metric, rows["reason"].astype(str)]).size()
+    return [f"{f'{metric}: ' if metric else ''}{count} left out: {reason}" for (metric, reason), count in counts.items()]

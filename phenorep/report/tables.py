@@ -1,0 +1,227 @@
+"""What the report reads: scores, the results behind them, and what the configuration says about both."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenorep import contracts, plugins
+from phenorep.errors import UserError
+
+MEASURE = ["evaluation", "metric", "subset", "settings"]
+# With more settings than this, a metric is judged by its mean over them: nobody reads thirty verdicts, one per compound.
+SETTINGS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that was measured in one study, for all its representations.
+
+    ``rows`` holds one row per method and profile (columns of `summarise`), best first. ``units`` holds the results of single
+    treatments (or settings) of a representation, where they are known: {(method, profile): values by unit}.
+    """
+
+    study: str
+    evaluation: str
+    metric: str
+    subset: str
+    settings: str
+    higher: bool
+    limits: tuple[float | None, float | None]
+    rows: pd.DataFrame
+    units: dict[tuple[str, str], pd.Series] = field(default_factory=dict)
+    unit: str = "treatments"
+    reference: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name on the page."""
+        extra = [text for text in (self.subset, self.settings) if text]
+        return f"{self.metric} ({', '.join(extra)})" if extra else self.metric
+
+
+def use_of(config: dict, kind: str, name: str) -> str | None:
+    """The plug-in behind a name of the configuration; a method taken from elsewhere has that of its source."""
+    block = config.get(kind, {}).get(name) or {}
+    if block.get("from"):
+        source = str(block["from"]).rsplit("/", 1)[-1]
+        return use_of(config, kind, source) if source != name else None
+    return block.get("use", name)
+
+
+def constants(config: dict, kind: str, name: str) -> dict:
+    """What the plug-in behind a name declares; nothing if there is no such file."""
+    use = use_of(config, kind, name)
+    try:
+        return plugins.constants(kind, use) if use else {}
+    except OSError:
+        return {}
+
+
+def is_control(config: dict, method: str) -> bool:
+    """Whether a method is there to bound the scores, not to be chosen."""
+    declared = constants(config, "methods", method)
+    members = (config.get("methods", {}).get(method) or {}).get("keys", {}).get(declared.get("COMBINES")) or []
+    # Controls side by side are a control.
+    return bool(declared.get("CONTROL", False)) or (bool(members) and all(is_control(config, name) for name in members))
+
+
+def not_run(path: str) -> str | None:
+    """Why the step that should have written `path` did not run, or why the file cannot be used; None if it can."""
+    if not Path(path).is_file():
+        return "the file is missing"
+    try:
+        if Path(path).suffix == ".npz":
+            with np.load(path) as arrays:
+                return str(arrays["not_run"]) if "not_run" in arrays else None
+        return contracts.not_run(path) if Path(path).suffix == ".parquet" else None
+    except (OSError, ValueError) as error:  # pyarrow's errors on damaged files are of these two
+        return f"the file cannot be read ({error})"
+
+
+def read(path: str, kind: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+    """A table, or None where it is missing, damaged or did not run: `not_run` says why."""
+    if not_run(path) is not None:
+        return None
+    try:
+        return contracts.read_table(path, kind, columns)
+    except UserError:
+        return None
+
+
+def study_rows(scores: pd.DataFrame, study: dict) -> pd.DataFrame:
+    """The scores that belong to a study."""
+    rows = scores[(scores["dataset"] == study["dataset"]) & (scores["samples"] == study["samples"])]
+    rows = rows[rows["method"].isin(study["methods"]) & rows["evaluation"].isin(study["evaluations"])]
+    rows = rows[rows["profile"].isin([*study["profiles"], "none"])]
+    # Another study may have run the same methods with more seeds; one that no seed changes has its own.
+    planned = rows["seed"].isin([str(seed) for seed in study["seeds"]])
+    return rows[planned | ~rows["method"].isin(rows.loc[planned, "method"].unique())]
+
+
+def summarise(rows: pd.DataFrame, controls: Iterable[str]) -> pd.DataFrame:
+    """Scores over seeds: one row per measure, method, profile and epoch.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `MEASURE` with ``method, profile, epoch, value`` (mean over seeds), ``low, high`` (mean of the seeds'
+        interval limits), ``spread`` (standard deviation over seeds, NaN for one), ``seeds, n, leak, trained_on``,
+        ``shuffled, shuffled_low, shuffled_high`` (the same, shuffled labels) and ``control`` (whether the method is one).
+    """
+    keys = [*MEASURE, "method", "profile", "epoch"]
+    summary = {"value": ("value", "mean"), "low": ("ci_low", "mean"), "high": ("ci_high", "mean")}
+    first = {name: (name, "first") for name in ("leak", "trained_on")}
+    spread = {"spread": ("value", "std"), "seeds": ("seed", "nunique"), "n": ("n", "min")}
+    found = rows[rows["control"] == "none"].groupby(keys, sort=False).agg(**summary, **spread, **first)
+    shuffled = rows[rows["control"] == "shuffled"].groupby(keys, sort=False).agg(**summary)
+    shuffled.columns = ["shuffled", "shuffled_low", "shuffled_high"]
+    return found.join(shuffled).reset_index().assign(control=lambda table: table["method"].isin(set(controls)))
+
+
+def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> tuple[list[Measure], list[Measure]]:
+    """What a study measured at the end of training: what is judged, and the single settings behind the means among it."""
+    config = plan["config"]
+    controls = [method for method in study["methods"] if is_control(config, method)]
+    table = summarise(study_rows(scores, study), controls)
+    table = table[table["epoch"] == "final"]
+    judged, behind = [], []
+    for (evaluation, metric), rows in table.groupby(["evaluation", "metric"], sort=False):
+        declared = constants(config, "evaluations", evaluation).get("METRICS", {}).get(metric, {})
+        shared = {
+            "study": name,
+            "evaluation": evaluation,
+            "metric": metric,
+            "higher": declared.get("better", "higher") != "lower",
+            "limits": tuple(declared.get("range", (None, None))),
+            "reference": str(declared.get("reference", "")),
+        }
+        single = [
+            Measure(**shared, subset=subset, settings=settings, rows=_ranked(part, shared["higher"]))
+            for (subset, settings), part in rows.groupby(["subset", "settings"], sort=False)
+        ]
+        if len(single) > SETTINGS_SHOWN:
+            judged.append(_mean_over_settings(rows, shared))
+            behind.extend(single)
+        else:
+            judged.extend(_with_units(measure, study, plan["files"].get("details", [])) for measure in single)
+    return judged, behind
+
+
+def _ranked(rows: pd.DataFrame, higher: bool) -> pd.DataFrame:
+    return rows.sort_values(["value", "method", "profile"], ascending=[not higher, True, True]).reset_index(drop=True)
+
+
+def _mean_over_settings(rows: pd.DataFrame, shared: dict) -> Measure:
+    """One measure from many settings (compounds, say): the mean over those that every representation has."""
+    units = rows["settings"].where(rows["subset"] == "", rows["subset"] + " " + rows["settings"])
+    rows = rows.assign(unit=units)
+    values = rows.pivot_table(index="unit", columns=["method", "profile"], values="value").dropna()
+    kept = rows[rows["unit"].isin(values.index)].groupby(["method", "profile"], sort=False)
+    mean = ["value", "spread", "shuffled", "shuffled_low", "shuffled_high"]
+    table = kept[mean].mean().join(kept[["seeds", "leak", "trained_on", "control"]].first()).reset_index()
+    table = table.assign(low=np.nan, high=np.nan, n=len(values), epoch="final")
+    # The limits of a mean are not the mean of limits: what varies from setting to setting gives them.
+    for row in table.itertuples():
+        column = values[(row.method, row.profile)]
+        half = 1.96 * column.std() / np.sqrt(len(column))
+        table.loc[row.Index, ["low", "high"]] = row.value - half, row.value + half
+    table[["shuffled_low", "shuffled_high"]] = np.nan
+    settings = f"mean over {len(values)} settings"
+    units = {pair: values[pair] for pair in values.columns}
+    return Measure(
+        **shared, subset="", settings=settings, rows=_ranked(table, shared["higher"]), units=units, unit="settings"
+    )
+
+
+def _with_units(measure: Measure, study: dict, details: list[dict]) -> Measure:
+    """The measure with the results of single treatments or wells, read from the details of its evaluation."""
+    found: dict[tuple[str, str], list[pd.Series]] = {}
+    unit = measure.unit
+    for entry in entries(details, study, evaluation=measure.evaluation):
+        table = read(entry["path"], "details")
+        values, kind = (pd.Series(dtype=float), "") if table is None else single_results(table, measure)
+        if len(values):
+            unit = kind
+            found.setdefault((entry["method"], entry["profile"]), []).append(values)
+    units = {pair: pd.concat(values, axis=1).mean(axis=1) for pair, values in found.items()}
+    return replace(measure, units=units, unit=unit)
+
+
+def single_results(details: pd.DataFrame, measure: Measure) -> tuple[pd.Series, str]:
+    """Results of a measure item by item, of which the measure is the mean.
+
+    Returns
+    -------
+    tuple
+        Values by item (empty where the details hold none), and what the items are: treatments, wells or items. Items that
+        name their well are averaged by it: samples of one well are alike, and must not pass for independent ones.
+    """
+    columns = set(details.columns)
+    for part, name, value, kind in (("pair", "treatment", "correct", "treatments"), ("item", "item", "value", "items")):
+        if not {"part", name, value} <= columns:
+            continue
+        rows = details[details["part"] == part]
+        for column in ("metric", "subset", "settings"):
+            if column in rows:
+                rows = rows[rows[column].fillna("").astype(str) == getattr(measure, column)]
+        if len(rows):
+            by_well = part == "item" and "well" in rows and rows["well"].notna().all()
+            values = rows.groupby(rows["well" if by_well else name].astype(str))[value].mean()
+            return values.astype(float), "wells" if by_well else kind
+    return pd.Series(dtype=float), ""
+
+
+def entries(files: list[dict], study: dict, **wanted: str) -> list[dict]:
+    """Entries of `files` that belong to a study at the end of training, and have the `wanted` wildcards."""
+    chosen = []
+    for entry in files:
+        same = all(entry.get(key) == study[key] for key in ("dataset", "samples"))
+        named = entry.get("method") in study["methods"] and entry.get("profile", "none") in [*study["profiles"], "none"]
+        if same and named and entry.get("epoch", "final") == "final" and all(entry.get(k) == v for k, v in wanted.items()):
+            chosen.append(entry)
+    planned = {str(seed) for seed in study["seeds"]}
+    seeded = {entry["method"] for entry in chosen if str(entry.get("seed")) in planned}
+    return [entry for entry in chosen if str(entry.get("seed")) in planned or entry["method"] not in seeded]

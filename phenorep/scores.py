@@ -1,0 +1,111 @@
+"""Collecting scores, and what of the evaluated rows an encoder's training labels had shown."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenorep import contracts
+
+# Labels of these columns name a compound or what it does: an encoder that saw them has seen the answer.
+_IDENTIFYING = ("Metadata_Compound", "Metadata_Treatment", "Metadata_Perturbation", "Metadata_MoA")
+
+
+def collect(paths: Iterable[str | Path], out: str | Path) -> None:
+    """Join score files into one table, sorted by all its text columns: the same scores give the same bytes.
+
+    Raises
+    ------
+    UserError
+        If a file is no table of scores.
+    """
+    tables = [contracts.read_scores(path) for path in paths]
+    tables = [table for table in tables if len(table)]
+    if tables:
+        joined = pd.concat(tables, ignore_index=True).sort_values(list(contracts.SCORE_COLUMNS), kind="stable")
+    else:
+        joined = pd.DataFrame(columns=list(contracts.SCORE_COLUMNS))
+    contracts.write_scores(joined, out)
+
+
+def trained_on(about: dict | list | None) -> list[dict]:
+    """All training sources named anywhere in the facts about an encoder or about several side by side.
+
+    Returns
+    -------
+    list of dict
+        Each with ``samples`` (dataset/samples), ``labels`` (a column or None), ``where``, ``shown``: {column: values that
+        labels showed}, ``wells`` (as ``plate/well``) and ``compounds`` of the rows that had labels.
+    """
+    found = []
+    if isinstance(about, dict):
+        for key, value in about.items():
+            found += _sources(value) if key == "trained_on" else trained_on(value)
+    elif isinstance(about, list):
+        for value in about:
+            found += trained_on(value)
+    unique = {json.dumps(source, sort_keys=True): source for source in found}
+    return [unique[key] for key in sorted(unique)]
+
+
+def trained_on_text(about: dict) -> str:
+    """Training sources for a score's column: ``bbbc021/fields (Metadata_Compound); rxrx1/fields``; empty if untrained."""
+    names = {s["samples"] + (f" ({s['labels']})" if s.get("labels") else "") for s in trained_on(about)}
+    return "; ".join(sorted(names))
+
+
+def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | None = None) -> str:
+    """What of the evaluated rows the training labels showed: ``none``, ``compound`` or ``well``.
+
+    Labels count that name a compound, treatment or mechanism, or that the evaluation itself predicts. ``well``: those of
+    these very wells were shown; a source that does not list its wells and has no condition ``where`` showed all of its
+    dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands in the table.
+
+    Parameters
+    ----------
+    sources
+        As from `trained_on`.
+    table
+        The evaluated rows.
+    dataset
+        Their dataset's name.
+    target
+        The column that the evaluation predicts, if it does.
+    """
+    columns = (*_IDENTIFYING, target)
+    telling = [source for source in sources if source.get("labels") in columns and source.get("labels")]
+    if any(_same_wells(source, table, dataset) for source in telling):
+        return "well"
+    for source in telling:
+        shown = {"Metadata_Compound": source.get("compounds")} | (source.get("shown") or {})
+        for column, values in shown.items():
+            if column in table and set(map(str, values or ())) & _values(table[column]):
+                return "compound"
+    return "none"
+
+
+def _sources(value) -> list[dict]:
+    return list(json.loads(value) if isinstance(value, str) else value or [])
+
+
+def _same_wells(source: dict, table: pd.DataFrame, dataset: str) -> bool:
+    if source["samples"].partition("/")[0] != dataset:
+        return False
+    if source.get("wells") is None:
+        return not source.get("where")
+    shown = set(source["wells"])
+    if not {"Metadata_Plate", "Metadata_Well"} <= set(table.columns):
+        return bool(shown)
+    pairs = zip(table["Metadata_Plate"], table["Metadata_Well"], strict=True)
+    # Aggregated rows list plates and wells apart: any combination counts, so a leak is rather stated once too often.
+    return any(f"{plate}/{well}" in shown for plates, wells in pairs for plate in _items(plates) for well in _items(wells))
+
+
+def _values(column: pd.Series) -> set[str]:
+    return {str(item) for value in column for item in _items(value)} - {""}
+
+
+def _items(value) -> list:
+    return list(value) if isinstance(value, list | np.ndarray) else [value]

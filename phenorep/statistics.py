@@ -1,0 +1,168 @@
+"""Intervals and comparisons of scores, seeded, with numpy alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+# Two-sided 95 % point of the normal distribution.
+_NORMAL_95 = 1.959963984540054
+DRAWS = 1000
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, by the score method: it stays inside 0..1 and is right for few trials.
+
+    Parameters
+    ----------
+    successes, n
+        Number of successes and of trials; `n` above 0.
+
+    References
+    ----------
+    Wilson 1927, Probable inference, the law of succession, and statistical inference.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"a share needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
+    share, z2 = successes / n, _NORMAL_95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _NORMAL_95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # At 0 and n successes the bound is the share itself; rounding must not move it.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return float(low), float(high)
+
+
+def percentiles(draws: np.ndarray) -> tuple[float, float]:
+    """The 2.5th and 97.5th percentile of the finite draws; NaN twice if there is none."""
+    draws = np.asarray(draws, dtype=np.float64)
+    draws = draws[np.isfinite(draws)]
+    if draws.size == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def counts(n: int, generator: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
+    """How often each of `n` items stands in each bootstrap draw, (draws, n): weights are faster than gathered rows."""
+    return generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+
+
+def bootstrap(statistic: Callable, n: int, seed: int, draws: int = DRAWS, units: np.ndarray | None = None):
+    """95 % percentile interval of a statistic over items drawn with replacement.
+
+    Parameters
+    ----------
+    statistic
+        Takes row numbers (k,) and returns a number; NaN where it is not defined, which is left out.
+    n
+        Number of items.
+    seed
+        Of the draws.
+    units
+        (n,) names of what is drawn as a whole, such as wells; by default each item for itself.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+
+    References
+    ----------
+    Efron 1979, Bootstrap methods: another look at the jackknife.
+    """
+    generator = np.random.default_rng(seed)
+    if units is None:
+        rows = (generator.integers(n, size=n) for _ in range(draws))
+    else:
+        _, codes = np.unique(np.asarray(units, dtype=str), return_inverse=True)
+        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        picks = (generator.integers(len(members), size=len(members)) for _ in range(draws))
+        rows = (np.concatenate([members[unit] for unit in pick]) for pick in picks)
+    return percentiles(np.array([statistic(chosen) for chosen in rows]))
+
+
+def paired_bootstrap(
+    first: np.ndarray, second: np.ndarray, seed: int, statistic: Callable | None = None, draws: int = 2000
+) -> dict[str, float]:
+    """How much better `first` is than `second` on the same items, with a 95 % interval.
+
+    Parameters
+    ----------
+    first, second
+        (n, ...) results of two methods, row by row of the same items (treatments, wells).
+    statistic
+        Takes rows (k, ...) and returns a number; the mean by default.
+
+    Returns
+    -------
+    dict
+        ``difference``, ``low``, ``high`` and ``share``: of the draws in which `first` is ahead (ties count half).
+
+    References
+    ----------
+    Efron and Tibshirani 1993, An introduction to the bootstrap, chapter 16.
+    """
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if first.shape != second.shape or len(first) == 0:
+        raise ValueError(f"a paired comparison needs the same items twice, got shapes {first.shape} and {second.shape}.")
+    statistic = statistic or np.mean
+    rows = np.random.default_rng(seed).integers(len(first), size=(draws, len(first)))
+    differences = np.array([statistic(first[chosen]) - statistic(second[chosen]) for chosen in rows])
+    low, high = percentiles(differences)
+    differences = differences[np.isfinite(differences)]
+    share = float(np.mean((differences > 0) + 0.5 * (differences == 0))) if differences.size else float("nan")
+    return {"difference": float(statistic(first) - statistic(second)), "low": low, "high": high, "share": share}
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 along the last axis of (..., n) values; equal values share their mean rank."""
+    values = np.asarray(values, dtype=np.float64)
+    order = np.argsort(values, axis=-1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=-1)
+    places, differs = np.arange(1, values.shape[-1] + 1), ordered[..., 1:] != ordered[..., :-1]
+    edge = np.ones((*values.shape[:-1], 1), bool)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, differs], axis=-1), places, 0), axis=-1)
+    last = np.where(np.concatenate([differs, edge], axis=-1), places, places[-1])
+    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
+    found = np.empty(values.shape)
+    np.put_along_axis(found, order, (first + last) / 2, axis=-1)
+    return found
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation along the last axis of two (..., n) arrays; NaN where one of them is constant."""
+    first, second = ranks(first), ranks(second)
+    first, second = (values - values.mean(axis=-1, keepdims=True) for values in (first, second))
+    scale = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    return np.divide((first * second).sum(axis=-1), scale, out=np.full(scale.shape, np.nan), where=scale > 0)
+
+
+def wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Pairs ranked right, (p, n): 1 where the positive's score is higher, 0.5 where both are equal, else 0."""
+    difference = np.asarray(positive, dtype=np.float64)[:, None] - np.asarray(negative, dtype=np.float64)[None, :]
+    return (difference > 0) + 0.5 * (difference == 0)
+
+
+def pair_auc(won: np.ndarray, compared: np.ndarray, seed: int, draws: int = DRAWS) -> tuple[float, float, float]:
+    """Area under the ROC curve as the share of compared pairs ranked right, with a bootstrap interval over both kinds.
+
+    Parameters
+    ----------
+    won
+        (p, n) result of each pair, see `wins`.
+    compared
+        (p, n) whether a pair counts: pairs of different plates do not.
+
+    Returns
+    -------
+    tuple of float
+        Value, lower and upper bound.
+    """
+    compared = np.asarray(compared, dtype=np.float64)
+    won = np.where(compared > 0, won, 0.0)
+    generator = np.random.default_rng(seed)
+    positive, negative = (counts(size, generator, draws) for size in won.shape)
+    total = ((positive @ compared) * negative).sum(axis=1)
+    right = ((positive @ won) * negative).sum(axis=1)
+    low, high = percentiles(np.divide(right, total, out=np.full(draws, np.nan), where=total > 0))
+    return float(won.sum() / compared.sum()), low, high

@@ -1,0 +1,109 @@
+"""A real run of the whole workflow on a tiny simulated screen, in a copy of the project that the tests may edit."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "workflow", "phenorep", "profiles", "envs", "reports/captions", "reports/templates")
+
+
+class Project:
+    """A copy of the project in which Snakemake runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            (folder / part).parent.mkdir(parents=True, exist_ok=True)
+            copy(ROOT / part, folder / part)
+
+    def command(self, config: dict, *arguments: str) -> list[str]:
+        """Snakemake's command line; the configuration is written into the folder."""
+        path = self.folder / f"{config['name']}.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(path), *arguments]
+
+    def environment(self) -> dict:
+        """Environment without the path of the project under test: the copy must be what is imported."""
+        return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def run(self, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Snakemake to its end."""
+        command = self.command(config, *arguments)
+        environment = self.environment()
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900)
+
+    def finish(self, config: dict, *arguments: str) -> str:
+        """Run Snakemake, which must succeed."""
+        result = self.run(config, *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr + self.logs()
+        return result.stdout + result.stderr
+
+    def planned(self, config: dict) -> dict[str, int]:
+        """Numbers of jobs per rule that another run would do, without those that only collect."""
+        output = self.finish(config, "--dry-run")
+        table = output.split("Job stats:", 1)[-1].split("total", 1)[0] if "Job stats:" in output else ""
+        found = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
+        return {name: count for name, count in found.items() if name not in ("all", "scores", "costs", "page", "check")}
+
+    def logs(self) -> str:
+        """The ends of all logs, for the message of a failed test."""
+        texts = ((path, path.read_text()[-1500:]) for path in sorted(self.folder.glob("logs/**/*.log")))
+        return "\n".join(f"--- {path}\n{text}" for path, text in texts if "rror" in text)
+
+    def scores(self, config: dict) -> bytes:
+        """The table of scores as it lies on the disk."""
+        return (self.folder / "results" / "scores" / f"{config['name']}.csv").read_bytes()
+
+
+def tiny_config() -> dict:
+    """Every stage once, on a screen that is drawn in seconds."""
+    return {
+        "name": "tiny",
+        "datasets": {"screen": {"use": "simulated", **TINY_SCREEN}},
+        "samples": {"cells": {"use": "nuclei", "size": 32}},
+        "methods": {
+            "pixel_statistics": {},
+            "simclr": {"backbone": "resnet10t", "epochs": 2, "batch_size": 32, "save_epochs": [1]},
+            "both": {"use": "concat", "members": ["simclr", "pixel_statistics"]},
+            "absent": {"use": "pretrained", "backbone": "resnet18", "weights": "download"},
+        },
+        "profiles": {
+            "tvn": [{"tvn": {}}, {"aggregate": {"by": "treatment", "with": "median"}}],
+            "wells": [{"plate_zscore": {}}, {"aggregate": {"by": "well", "with": "mean"}}],
+        },
+        "evaluations": {"moa_matching": {}, "control_separation": {}, "invariance": {}},
+        "studies": {
+            "tiny": {
+                "dataset": "screen",
+                "samples": "cells",
+                "methods": ["pixel_statistics", "simclr", "both", "absent"],
+                "profiles": ["tvn", "wells"],
+                "evaluations": ["moa_matching", "control_separation", "invariance"],
+            }
+        },
+    }
+
+
+TINY_SCREEN = {"batches": 2, "plates_per_batch": 1, "sites": 1}
+
+
+@pytest.fixture
+def config() -> dict:
+    """The configuration of the finished run, for a test to change."""
+    return tiny_config()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """A project in which the tiny configuration has run to its end. Tests must leave its results as they are."""
+    project = Project(tmp_path_factory.mktemp("finished"))
+    project.finish(tiny_config())
+    return project

@@ -1,0 +1,144 @@
+"""The whole way: plate images to a report, and what another run does afterwards."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+from phenorep import contracts
+from tests.e2e.conftest import Project, tiny_config
+
+
+def test_every_score_that_was_planned_is_there(finished, config):
+    scores = contracts.read_scores(finished.folder / "results/scores/tiny.csv")
+    for method in ("pixel_statistics", "simclr", "both"):
+        rows = scores[(scores.method == method) & (scores.control == "none")]
+        assert {"moa_matching", "control_separation"} <= set(rows.evaluation), method
+        assert set(rows.loc[rows.evaluation == "moa_matching", "profile"]) == {"tvn"}
+        assert set(rows.loc[rows.evaluation == "control_separation", "profile"]) == {"wells"}
+    assert {"1", "final"} == set(scores.loc[scores.method == "simclr", "epoch"])
+    assert {"none", "shuffled"} <= set(scores.control)
+
+
+def test_method_without_weights_stands_in_the_report_as_not_run(finished, config):
+    scores = contracts.read_scores(finished.folder / "results/scores/tiny.csv")
+    assert "absent" not in set(scores.method)
+    folder = finished.folder / "results/screen"
+    reason = contracts.not_run(folder / "embeddings/cells/absent/seed0/final.parquet")
+    assert reason
+    page = (finished.folder / "reports/tiny/index.html").read_text()
+    assert "absent" in page
+    assert "not run" in page.lower()
+
+
+def test_second_run_does_nothing(finished, config):
+    assert finished.planned(config) == {}
+    assert "Nothing to be done" in finished.finish(config)
+
+
+def test_costs_name_every_job(finished, config):
+    costs = pd.read_csv(finished.folder / "results/costs/tiny.csv")
+    assert {"fields", "illumination", "nuclei", "samples", "pretrain", "embed", "normalise", "evaluate"} <= set(costs.rule)
+    assert (costs.seconds > 0).all()
+
+
+def test_snakemake_report(finished, config):
+    finished.finish(config, "--report", "report.zip")
+    assert (finished.folder / "report.zip").stat().st_size > 10_000
+
+
+def test_a_reworded_comment_reruns_nothing(finished, config):
+    edited = [*finished.folder.glob("phenorep/**/*.py"), *finished.folder.glob("workflow/scripts/*.py")]
+    originals = {path: path.read_text() for path in edited}
+    try:
+        for path, text in originals.items():
+            path.write_text(text + "\n# A comment that says it in other words.\n")
+        assert finished.planned(config) == {}
+    finally:
+        for path, text in originals.items():
+            path.write_text(text)
+
+
+def test_changed_settings_of_a_method_retrain_that_method_alone(finished, config):
+    config["methods"]["simclr"]["temperature"] = 0.2
+    # simclr: embeddings of epoch 1 and the final one; `both` is put together again; what follows from them.
+    planned = finished.planned(config)
+    assert planned["pretrain"] == 1
+    assert planned["embed"] == 2
+    assert planned["concat"] == 1
+    assert set(planned) == {"pretrain", "embed", "concat", "normalise", "evaluate"}
+
+
+def test_changed_recipe_retrains_its_methods_alone(finished, config):
+    path = finished.folder / "phenorep/methods/simclr.py"
+    original = path.read_text()
+    try:
+        path.write_text(original + "\nCHANGED = True\n")
+        assert finished.planned(config)["pretrain"] == 1
+    finally:
+        path.write_text(original)
+
+
+def test_new_recipe_file_and_a_line_of_config_schedule_exactly_its_jobs(finished, config):
+    path = finished.folder / "phenorep/methods/another.py"
+    path.write_text((finished.folder / "phenorep/methods/random.py").read_text())
+    config["methods"]["another"] = {"backbone": "resnet10t"}
+    config["studies"]["tiny"]["methods"].append("another")
+    try:
+        assert finished.planned(config) == {"pretrain": 1, "embed": 1, "normalise": 2, "evaluate": 3}
+    finally:
+        path.unlink()
+
+
+def test_a_second_configuration_retrains_nothing(finished, config):
+    config["name"] = "other"
+    config["compute"] = {"device": "auto"}
+    assert finished.planned(config) == {}
+
+
+def test_same_configuration_gives_the_same_bytes(finished, tmp_path, config):
+    again = Project(tmp_path)
+    again.finish(config)
+    assert again.scores(config) == finished.scores(config)
+
+
+@pytest.mark.parametrize("when", ["checkpoint"])
+def test_killed_while_training_goes_on_and_ends_with_the_same_scores(finished, config, when):
+    """Another method in the finished project: once undisturbed, once killed after a checkpoint and started again."""
+    scores = []
+    for name, kill in (("calm", False), ("killed", True)):
+        run = tiny_config() | {"name": name}
+        run["methods"] = {
+            name: {"use": "simclr", "backbone": "resnet10t", "epochs": 6, "batch_size": 32, "temperature": 0.3}
+        }
+        run["studies"]["tiny"].update(methods=[name], evaluations=["moa_matching", "control_separation"])
+        if kill:
+            _kill_while_training(finished, run, name)
+        output = finished.finish(run)
+        if kill:
+            log = (finished.folder / f"logs/screen/encoders/cells/{name}/seed0.log").read_text()
+            assert "resum" in log.lower(), log
+        assert "Traceback" not in output
+        scores.append(finished.scores(run).replace(name.encode(), b"name"))
+    assert scores[0] == scores[1]
+
+
+def _kill_while_training(project: Project, run: dict, method: str) -> None:
+    command = project.command(run)
+    process = subprocess.Popen(
+        command, cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    folder = project.folder / f"results/screen/encoders/cells/{method}/seed0"
+    deadline = time.monotonic() + 300
+    while not list(folder.glob("**/*checkpoint*")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, f"no checkpoint in {folder}"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "encoder.safetensors").exists()
+    project.run(run, "--unlock")

@@ -1,0 +1,111 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from phenorep import contracts, embedding, encoders, pretrain, records
+from phenorep.errors import UserError
+from tests.unit import made_samples
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedding")
+    files = made_samples.write(folder / "samples")
+    pretrain.make(**made_samples.pretrain_arguments(folder, files, "random", {"backbone": "resnet10t"}))
+    pretrain.make(**made_samples.pretrain_arguments(folder / "dna", files, "pixel_statistics", {"channels": ["DNA"]}))
+    return folder, files
+
+
+def embed(made, output, encoder="encoder.safetensors", batch_size=5, **options):
+    folder, files = made
+    compute = {"device": "cpu", "batch_size": batch_size}
+    embedding.make(folder / encoder, files["tables"], files["statistics"], compute, 1, output, **options)
+    return contracts.read_table(output, "embeddings")
+
+
+def test_rows_are_the_samples_and_features_are_the_encoders(made, tmp_path):
+    table = embed(made, tmp_path / "e.parquet")
+    encoder = encoders.Encoder.load(made[0] / "encoder.safetensors")
+    samples = [contracts.read_table(path, "samples") for path in made[1]["tables"]]
+    assert table["Sample"].tolist() == [name for part in samples for name in part["Sample"]]
+    images = np.load(made[0] / "samples" / "P2.npy")
+    stated = contracts.about(made[1]["tables"][1])
+    means, stds = (torch.tensor(stated[key]).expand(len(images), -1) for key in ("mean", "std"))
+    expected = encoder.embed(torch.from_numpy(images), means, stds).numpy()
+    found = table.loc[table["Metadata_Plate"] == "P2", contracts.feature_names("random", 512)]
+    assert (found.dtypes == np.float32).all()
+    np.testing.assert_allclose(found.to_numpy(), expected, atol=1e-5)
+
+
+def test_one_row_group_for_each_plate_and_all_columns_of_the_samples(made, tmp_path):
+    table = embed(made, tmp_path / "e.parquet")
+    assert pq.ParquetFile(tmp_path / "e.parquet").num_row_groups == 2
+    assert {"Metadata_Compound", "Split_fold", "Sample"} <= set(table.columns)
+    about = contracts.about(tmp_path / "e.parquet")
+    assert about["encoder"] == encoders.metadata(made[0] / "encoder.safetensors")
+    assert list(about["blocks"]) == ["random"]
+
+
+def test_batch_size_changes_nothing(made, tmp_path):
+    one, all_at_once = (embed(made, tmp_path / f"{size}.parquet", batch_size=size) for size in (1, 100))
+    features = contracts.feature_columns(one.columns)
+    np.testing.assert_allclose(one[features], all_at_once[features], atol=1e-5)
+
+
+def test_a_record_that_did_not_run_is_passed_on(made, tmp_path):
+    records.write(tmp_path / "encoder.safetensors", "the weights are not there")
+    embedding.make(tmp_path / "encoder.safetensors", **by_name(made[1]), output=tmp_path / "e.parquet")
+    assert contracts.not_run(tmp_path / "e.parquet") == "the weights are not there"
+
+
+def by_name(files):
+    return {**files, "compute": {"device": "cpu"}, "threads": 1}
+
+
+def test_samples_of_other_channels_are_refused_unless_named(made, tmp_path):
+    files = made_samples.write(tmp_path / "other", channels=("Actin", "DNA"))
+    with pytest.raises(UserError, match="has the channels Actin, DNA; the encoder reads DNA, Actin"):
+        embedding.make(made[0] / "encoder.safetensors", **by_name(files), output=tmp_path / "e.parquet")
+    assert not (tmp_path / "e.parquet").exists()
+    embedding.make(
+        made[0] / "encoder.safetensors", **by_name(files), output=tmp_path / "e.parquet", channels=["DNA", "Actin"]
+    )
+    assert contracts.about(tmp_path / "e.parquet")["blocks"]["random"]["channels"] == ["DNA", "Actin"]
+
+
+def test_encoder_of_one_channel_reads_that_channel(made, tmp_path):
+    table = embed(made, tmp_path / "e.parquet", "dna/encoder.safetensors")
+    images = np.load(made[0] / "samples" / "P1.npy")[:, 0]
+    stated = contracts.about(made[1]["tables"][0])
+    expected = (images.mean(axis=(1, 2)) - stated["mean"][0]) / stated["std"][0]
+    first = contracts.feature_columns(table.columns)[0]
+    np.testing.assert_allclose(table.loc[table["Metadata_Plate"] == "P1", first], expected, atol=1e-4)
+
+
+def test_members_stand_side_by_side_as_blocks(made, tmp_path):
+    first = embed(made, tmp_path / "a.parquet")
+    second = embed(made, tmp_path / "b.parquet", "dna/encoder.safetensors")
+    embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["all", "dna"], tmp_path / "both.parquet")
+    both = contracts.read_table(tmp_path / "both.parquet", "embeddings")
+    blocks = contracts.feature_blocks(both.columns)
+    assert {name: len(columns) for name, columns in blocks.items()} == {"all": 512, "dna": second.shape[1] - 6}
+    np.testing.assert_array_equal(both[blocks["all"]], first[contracts.feature_columns(first.columns)])
+    np.testing.assert_array_equal(both[blocks["dna"]], second[contracts.feature_columns(second.columns)])
+    assert pq.ParquetFile(tmp_path / "both.parquet").num_row_groups == 2
+    assert list(contracts.about(tmp_path / "both.parquet")["blocks"]) == ["all", "dna"]
+
+
+def test_members_of_other_samples_are_refused(made, tmp_path):
+    embed(made, tmp_path / "a.parquet")
+    files = made_samples.write(tmp_path / "other", count=10)
+    embedding.make(made[0] / "encoder.safetensors", **by_name(files), output=tmp_path / "b.parquet")
+    with pytest.raises(UserError, match=r"b\.parquet holds other samples"):
+        embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet")
+
+
+def test_a_member_that_did_not_run_stops_the_combination(made, tmp_path):
+    embed(made, tmp_path / "a.parquet")
+    records.write(tmp_path / "b.parquet", "no weights")
+    embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet")
+    assert contracts.not_run(tmp_path / "both.parquet") == "its member b did not run: no weights"

@@ -1,0 +1,186 @@
+"""Matching of treatments to mechanisms, on a table of ten treatments that is worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phenorep.errors import NotRun, UserError
+from phenorep.evaluations import Inputs, moa_matching
+
+# Two features: the angle (degrees) alone decides a cosine. By hand:
+#
+# row          batches  MoA  angle   nsc: nearest of other compounds    nscb: ... that share no batch
+# a1 low       1        A      0     b1 (5)    A right                  b1 shares 1; c1 (20) B wrong
+# a1 high      1        A      2     b1 (3)    A right                  c1 (18) B wrong
+# b1           1, 2     A      5     a1 high (3) A right                c1 (2, shared), d1 (3): 85; e1, e2: f1 (3) ...
+# c1           2        B     20     b1 (15)   A wrong                  b1 shares 2; a1 high (18) A wrong
+# d1           3        B     90     e1 (0)    C wrong                  e1 shares 3; e2 (10) C wrong
+# e1           3        C     90     d1 (0)    B wrong                  d1 shares 3; f1 at 120: no; g1 (4): 70 (20) ...
+# e2           4        C    100     d1 (10) and e1 (10) tie: d1 comes first by name: B wrong; the same for nscb
+# f1           3        D    120     mechanism in one compound: no partner, left out of both
+# g1           4        E     70     h1 (10): E right                   h1 shares 4: its only partner is gone, left out
+# h1           4        E     60     g1 (10): E right                   left out
+ROWS = [
+    ("a1 high", "a1", ["1"], "A", 2),
+    ("a1 low", "a1", ["1"], "A", 0),
+    ("b1", "b1", ["1", "2"], "A", 5),
+    ("c1", "c1", ["2"], "B", 20),
+    ("d1", "d1", ["3"], "B", 90),
+    ("e1", "e1", ["3"], "C", 90),
+    ("e2", "e2", ["4"], "C", 100),
+    ("f1", "f1", ["3"], "D", 120),
+    ("g1", "g1", ["4"], "E", 70),
+    ("h1", "h1", ["4"], "E", 60),
+]
+NSC = {
+    "a1 high": ("b1", 1),
+    "a1 low": ("b1", 1),
+    "b1": ("a1 high", 1),
+    "c1": ("b1", 0),
+    "d1": ("e1", 0),
+    "e1": ("d1", 0),
+    "e2": ("d1", 0),
+    "g1": ("h1", 1),
+    "h1": ("g1", 1),
+}
+# Without shared batches a1 and b1 lose each other (batch 1) and with it mechanism A its partners; c1 keeps d1, d1 keeps c1,
+# e1 and e2 keep each other. Of c1 (20): a1 high (18) is nearer than h1 (40). Of d1 (90): e2 (10). Of e1 (90): e2 (10).
+# Of e2 (100): d1 and e1 (10 each), d1 first.
+NSCB = {"c1": ("a1 high", 0), "d1": ("e2", 0), "e1": ("e2", 1), "e2": ("d1", 0)}
+
+
+def by_hand(rows=ROWS) -> pd.DataFrame:
+    table = pd.DataFrame(
+        [row[:4] for row in rows], columns=["Metadata_Treatment", "Metadata_Compound", "Metadata_Batch", "Metadata_MoA"]
+    )
+    angle = np.radians([row[4] for row in rows])
+    # Length must not matter to a cosine.
+    return table.assign(
+        x_0000=np.cos(angle) * np.arange(1, len(rows) + 1), x_0001=np.sin(angle) * np.arange(1, len(rows) + 1)
+    )
+
+
+def run(table, **keys):
+    return moa_matching.evaluate(moa_matching.Config(**keys), Inputs(profiles=table), seed=0)
+
+
+def pairs(details, metric) -> dict:
+    rows = details[(details["part"] == "pair") & (details["metric"] == metric)]
+    return {row.treatment: (row.neighbour, int(row.correct)) for row in rows.itertuples()}
+
+
+def value(scores, metric, control="none"):
+    return next((score for score in scores if (score.metric, score.control) == (metric, control)), None)
+
+
+def test_ten_treatments_by_hand():
+    scores, details = run(by_hand())
+    assert pairs(details, "nsc") == NSC
+    assert pairs(details, "nscb") == NSCB
+    nsc, nscb = value(scores, "nsc"), value(scores, "nscb")
+    assert (nsc.value, nsc.n) == (5 / 9, 9)
+    assert (nscb.value, nscb.n) == (1 / 4, 4)
+    assert (nsc.ci_low, nsc.ci_high) == pytest.approx((0.2667, 0.8112), abs=1e-4)  # Wilson, 5 of 9
+
+
+def test_those_without_a_partner_are_listed():
+    _, details = run(by_hand())
+    left = details[details["part"] == "left_out"]
+    assert left.loc[left["metric"] == "nsc", "treatment"].tolist() == ["f1"]
+    nscb = left[left["metric"] == "nscb"]
+    assert sorted(nscb["treatment"]) == ["a1 high", "a1 low", "b1", "f1", "g1", "h1"]
+    assert nscb["reason"].str.contains("same mechanism").all()
+
+
+def test_the_confusion_matrix_counts_every_pair():
+    _, details = run(by_hand())
+    confusion = details[(details["part"] == "confusion") & (details["metric"] == "nsc")]
+    counts = {
+        (row.truth, row.predicted): row.count for row in confusion[["truth", "predicted", "count"]].itertuples(name="R")
+    }
+    assert set(counts) == {("A", "A"), ("B", "A"), ("B", "C"), ("C", "B"), ("E", "E")}
+    assert confusion["count"].sum() == 9
+
+
+def test_the_order_of_rows_does_not_matter():
+    first, details = run(by_hand())
+    second, other = run(by_hand().sample(frac=1, random_state=1))
+    assert first == second
+    pd.testing.assert_frame_equal(details, other)
+
+
+def test_one_batch_leaves_nscb_out_with_a_reason():
+    for table in (by_hand().assign(Metadata_Batch="1"), by_hand().drop(columns="Metadata_Batch")):
+        scores, details = run(table)
+        assert value(scores, "nscb") is None
+        assert value(scores, "nsc").value == 5 / 9
+        assert details.loc[details["part"] == "reason", "reason"].str.contains("at least two batches").any()
+
+
+def test_treatments_without_mechanism_are_no_neighbours():
+    table = by_hand()
+    table.loc[table["Metadata_Treatment"] == "b1", "Metadata_MoA"] = ""
+    _, details = run(table)
+    assert "b1" not in {neighbour for neighbour, _ in pairs(details, "nsc").values()}
+    assert details.loc[details["part"] == "reason", "reason"].iloc[0].startswith("1 treatments without a mechanism")
+
+
+def test_one_compound_does_not_run():
+    with pytest.raises(NotRun, match="at least two compounds"):
+        run(by_hand(ROWS[:2]))
+
+
+def test_no_two_compounds_of_one_mechanism_gives_a_reason_and_no_nan():
+    scores, details = run(by_hand([ROWS[0], ROWS[3], ROWS[5]]))
+    assert scores == []
+    assert details.loc[details["part"] == "reason", "reason"].str.contains("no treatment has a partner").all()
+
+
+def test_a_mechanism_that_differs_between_replicates_is_an_error():
+    with pytest.raises(UserError, match="Metadata_MoA has several values"):
+        run(by_hand().assign(Metadata_MoA=[["A", "B"]] * 10))
+
+
+def test_a_profile_of_zeros_is_similar_to_none():
+    similarity = moa_matching.cosine(np.array([[0.0, 0], [1, 0], [3, 0]]))
+    assert similarity.tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+
+
+def test_shuffled_mechanisms_score_near_chance():
+    generator = np.random.default_rng(0)
+    moas = np.repeat([f"m{i}" for i in range(6)], 10)
+    centres = np.repeat(generator.normal(size=(6, 20)) * 5, 10, axis=0)
+    table = pd.DataFrame(centres + generator.normal(size=(60, 20)), columns=[f"x_{i:04d}" for i in range(20)])
+    names = [f"c{i:02d}" for i in range(60)]
+    table = table.assign(Metadata_Treatment=names, Metadata_Compound=names, Metadata_MoA=moas)
+    scores, _ = run(table)
+    assert value(scores, "nsc").value == 1
+    assert value(scores, "nsc", "shuffled").value == pytest.approx(9 / 59, abs=0.03)
+
+
+def test_published_bbbc021_table_leaves_out_what_the_data_say(shared_data):
+    """All treatments have a partner of another compound; without shared batches two mechanisms have none."""
+    images = pd.read_csv(shared_data / "bbbc021" / "BBBC021_v1_image.csv.gz")
+    moa = pd.read_csv(shared_data / "bbbc021" / "BBBC021_v1_moa.csv")
+    names = ["Image_Metadata_Compound", "Image_Metadata_Concentration"]
+    joined = images.merge(moa, left_on=names, right_on=["compound", "concentration"])
+    joined = joined[joined["compound"] != "DMSO"]
+    joined["batch"] = joined["Image_Metadata_Plate_DAPI"].str.split("_").str[0]
+    groups = joined.groupby(["compound", "concentration"])
+    table = groups.agg(Metadata_MoA=("moa", "first"), Metadata_Batch=("batch", lambda b: sorted(set(b)))).reset_index()
+    table["Metadata_Compound"] = table["compound"]
+    table["Metadata_Treatment"] = [f"{row.compound} {row.concentration:g} uM" for row in table.itertuples()]
+    values = np.random.default_rng(0).normal(size=(len(table), 8))
+    table = pd.concat([table, pd.DataFrame(values, columns=[f"x_{i:04d}" for i in range(8)])], axis=1)
+    scores, details = run(table)
+    assert len(table) == 103
+    assert value(scores, "nsc").n == 103
+    left = details[(details["part"] == "left_out") & (details["metric"] == "nscb")]
+    # Taxol at 0.3 uM, the positive control, stands in every batch: it shares one with every other treatment.
+    assert left["moa"].value_counts().to_dict() == {
+        "Cholesterol-lowering": 6,
+        "Kinase inhibitors": 5,
+        "Microtubule stabilizers": 1,
+    }
+    assert left.loc[left["moa"] == "Microtubule stabilizers", "treatment"].tolist() == ["taxol 0.3 uM"]
+    assert value(scores, "nscb").n == 91

@@ -1,0 +1,237 @@
+"""The page of a small made-up run."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phenorep import contracts, plugins, report
+from phenorep.report import drawing, gaps, images, maps, page, tables
+from tests.unit.made_run import HOSTILE, make_run, score
+
+UMAP = maps.umap  # the real one
+
+
+@pytest.fixture(scope="module", autouse=True)
+def declared():
+    """Plug-ins of the made-up run: `noise` is a control; the page knows nothing of real plug-ins."""
+    found = {
+        ("methods", "noise"): {"CONTROL": True},
+        ("methods", "beside"): {"COMBINES": "members"},
+        ("evaluations", "matching"): {"METRICS": {"nsc": {"range": [0, 1], "better": "higher", "reference": "Ljosa 2013"}}},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "constants", lambda kind, name: found.get((kind, name), {}))
+        patch.setattr(maps, "umap", lambda features: features[:, :2])  # compiling the real one takes longer than all else
+        patch.setattr(plugins, "config_keys", lambda kind, name: {"with": "mean", "epsilon": 0.0})
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(declared, tmp_path_factory):
+    """The made-up run, reported: (folder of the page, its text, the plan)."""
+    folder = tmp_path_factory.mktemp("run")
+    plan = make_run(folder)
+    output = folder / "reports" / "trial"
+    report.make(
+        json.loads(json.dumps(plan)), str(output / "index.html"), str(output / "figures"), str(output / "config.yaml")
+    )
+    return output, (output / "index.html").read_text(), plan
+
+
+class Elements(HTMLParser):
+    """Tags, identifiers, links and text of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.ids, self.links, self.texts = set(), [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("href", "xlink:href", "src", "srcset", "action", "data"):
+                self.links.append(value)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_page_loads_nothing_from_outside_and_its_links_lead_somewhere(run):
+    folder, text, _ = run
+    (folder.parent.parent / "check.json").touch()
+    page_ = Elements(text)
+    assert len(page_.ids) == len(set(page_.ids))
+    assert not re.search(r"@import|url\((?!#)", text)
+    for link in page_.links:
+        if link.startswith("#"):
+            assert link[1:] in page_.ids
+        elif not link.startswith("data:image/png;base64,"):
+            assert (folder / link).is_file(), link
+    assert "default-src 'none'" in text
+
+
+def test_names_from_data_are_text(run):
+    folder, text, _ = run
+    elements = Elements(text)
+    assert not elements.tags & {"script", "iframe", "object", "embed", "b-", "foreignobject"}
+    assert HOSTILE in "".join(elements.texts)  # shown, as text
+    for file in (folder / "figures").glob("*.svg"):
+        assert "<script" not in file.read_text()
+    assert "$dna_x$" in text  # a name, not a formula
+    assert "_kinase" in (folder / "figures" / "map_first_learned_raw.svg").read_text()
+
+
+def test_page_shows_each_part(run):
+    folder, text, _ = run
+    plain = "".join(Elements(text).texts)
+    assert (
+        text.index('id="verdict"') < text.index('id="study-first"') < text.index('id="gaps"') < text.index('id="provenance"')
+    )
+    assert "learned × raw" in plain
+    assert "paired bootstrap over 24 treatments" in plain
+    assert "the weights cannot be had & <b>that is it</b>" in plain
+    assert "takes a week" in plain
+    assert "reads wells" in plain
+    assert "Simulated images: made" in plain
+    assert "epsilon: 0.0 (default)" in plain
+    assert "nobody 2020" in plain
+    assert "3 treatments without a partner" in plain
+    assert "rows: 24, kept: 5" in plain
+    assert "name: trial" in plain
+    assert (folder / "config.yaml").read_text().startswith("name: trial")
+
+
+def test_every_figure_has_data_a_caption_and_a_bearable_size(run):
+    folder, text, _ = run
+    drawn = {path.stem for path in (folder / "figures").glob("*.svg")}
+    kinds = {name.split("_")[0] for name in drawn}
+    assert kinds == {"scores", "epochs", "map", "confusion", "dose", "training", "illumination", "samples", "costs"}
+    assert text.count("<figcaption>") == len(drawn)
+    for name in drawn:
+        assert len(pd.read_csv(folder / "figures" / f"{name}.csv")) > 0
+        assert (folder / "figures" / f"{name}.svg").stat().st_size < 300_000
+
+
+def test_fields_left_out_are_listed_once(run):
+    folder, text, _ = run
+    table = pd.read_csv(folder / "figures" / "left_out.csv")
+    assert len(table) == 2  # the field's problem stands in two tables
+    assert "Fields of view left out: 2" in text
+
+
+def test_figures_do_not_depend_on_the_time(run, tmp_path):
+    folder, _, plan = run
+    with drawing.style():
+        again = images.illumination("made", plan["files"]["illumination"], tmp_path)
+    assert (tmp_path / again.file).read_bytes() == (folder / "figures" / again.file).read_bytes()
+
+
+def test_missing_and_damaged_files_are_listed(declared, tmp_path):
+    plan = make_run(tmp_path)
+    files = plan["files"]
+    for kind in ("profiles", "samples", "quality"):
+        (tmp_path / files[kind][0]["path"]).unlink()
+    (tmp_path / files["details"][0]["path"]).write_bytes(b"PAR1 half a file")
+    (tmp_path / files["illumination"][0]["path"]).write_bytes(b"PK no archive")
+    plan["files"]["details"] = [entry for entry in files["details"] if entry["method"] != "other"]
+    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("the file is missing") == 3
+    assert text.count("the file cannot be read") == 2
+
+
+def test_run_without_any_score(declared, tmp_path):
+    plan = make_run(tmp_path)
+    contracts.write_scores(pd.DataFrame(columns=list(contracts.SCORE_COLUMNS)), tmp_path / "scores.csv")
+    plan["files"] = {key: plan["files"][key] for key in ("scores", "costs")}
+    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    assert "Nothing was scored" in (tmp_path / "page.html").read_text()
+
+
+def test_illumination_map_shows_the_range(run):
+    folder, _, _ = run
+    table = pd.read_csv(folder / "figures" / "illumination_made.csv")
+    assert list(table["channel"]) == ["DNA", "Actin"] * 2  # the file's order, not the alphabet's
+    np.testing.assert_allclose(table["highest"], 2.0)
+
+
+def test_montage_groups_put_controls_first():
+    names = [f"m{i:02d}" for i in range(20)]
+    table = pd.DataFrame({"Metadata_MoA": ["", "", *names], "Metadata_Control": ["positive", "negative", *[""] * 20]})
+    groups = images.sample_groups(table.assign(Metadata_Compound="c"))
+    assert list(groups)[:2] == ["negative control", "positive control"]
+    assert len(groups) == images.GROUPS_SHOWN
+    assert list(groups["m00"]) == [2]
+
+
+@pytest.mark.slow
+def test_umap_is_repeatable_and_keeps_groups_apart():
+    features = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    features[:20, 0] += 30
+    features[20:, 1] += 30
+    places = UMAP(features)
+    np.testing.assert_array_equal(places, UMAP(features))
+    middle = places[:20].mean(axis=0), places[20:].mean(axis=0)
+    own, other = (np.linalg.norm(places[:20] - centre, axis=1) for centre in middle)
+    assert (own < other).all()
+
+
+def test_text_of_list_cells():
+    assert maps.as_text(np.array(["b1", "b2"])) == "b1, b2"
+    assert maps.as_text(float("nan")) == ""
+
+
+def test_notes_are_gathered_over_representations(run):
+    notes = {row["note"]: row["scope"] for row in gaps.notes(run[2]["files"]["details"])}
+    assert set(notes) == {"3 treatments without a partner", "settings: permutations: 100"}
+    assert all(scope.count("×") == 6 for scope in notes.values())
+
+
+def test_items_of_one_well_count_once(run):
+    study = run[2]["studies"]["first"]
+    table = tables.study_rows(contracts.read_scores(run[2]["files"]["scores"]), study)
+    measure = tables.measures("first", study, table, run[2])[0][0]
+    items = pd.DataFrame({"part": "item", "item": list("abcd"), "value": [0.0, 1, 1, 1], "metric": "nsc"})
+    assert tables.single_results(items, measure)[1] == "items"
+    values, unit = tables.single_results(items.assign(well=["p/A01", "p/A01", "p/A02", "p/A02"]), measure)
+    assert unit == "wells"
+    assert values.to_dict() == {"p/A01": 0.5, "p/A02": 1.0}
+    assert not len(tables.single_results(items.assign(metric="other"), measure)[0])
+
+
+def test_controls_side_by_side_are_a_control():
+    config = {"methods": {"both": {"use": "beside", "keys": {"members": ["noise", "noise"]}}, "noise": {"use": "noise"}}}
+    config["methods"]["borrowed"] = {"from": "made/cells/noise", "use": None, "keys": {}}
+    config["methods"]["mixed"] = {"use": "beside", "keys": {"members": ["noise", "learned"]}}
+    assert tables.is_control(config, "borrowed")
+    assert tables.is_control(config, "both")
+    assert not tables.is_control(config, "mixed")
+
+
+def test_numbers_and_places():
+    assert page.number(float("nan")) == "–"
+    assert page.number(0.12345) == "0.123"
+    assert page.place("a b<c") == "a-b-c"
+
+
+def test_mean_over_many_settings_is_judged_by_what_all_have(run):
+    rows = [
+        score(method, "raw", "matching", "nsc", value + index / 100, settings=f"c{index}", ci_low="", ci_high="")
+        for method, value in (("learned", 0.8), ("other", 0.4))
+        for index in range(6)
+        if (method, index) != ("other", 5)
+    ]
+    table = pd.DataFrame(rows, columns=list(contracts.SCORE_COLUMNS)).astype({"seed": str})
+    table[["ci_low", "ci_high"]] = np.nan
+    study = run[2]["studies"]["first"]
+    judged, behind = tables.measures("first", study, table, run[2])
+    assert len(judged) == 1
+    assert len(behind) == 6
+    assert judged[0].rows.loc[0, "value"] == pytest.approx(0.82)
+    assert len(judged[0].units["learned", "raw"]) == 5

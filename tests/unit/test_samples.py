@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from phenorep import plugins
+from phenorep.errors import UserError
+from phenorep.samples import fields, nuclei, tiles
+
+IMAGES = pd.DataFrame({"Height": [100, 101], "Width": [140, 133]})
+NUCLEI = pd.DataFrame(
+    {
+        "Image": [0, 0, 1, 1],
+        "Nucleus": [1, 2, 1, 2],
+        "Location_Center_Y": [50.2, 1.0, 60.5, 85.0],
+        "Location_Center_X": [70.6, 70.0, 16.0, 116.0],
+        "AreaShape_Area": [200, 210, 220, 230],
+        "Metadata_Well": ["A01", "A01", "A02", "A02"],
+    }
+)
+
+
+@pytest.mark.parametrize("name", plugins.names("samples"))
+def test_every_strategy_keeps_to_the_agreement(name):
+    module = plugins.load("samples", name)
+    config = plugins.configure(module.Config, {"size": [32, 32] if name == "fields" else 32}, f"samples: {name}")
+    height, width = module.output_size(config)
+    found = module.windows(config, IMAGES, NUCLEI if "nuclei" in module.NEEDS else None)
+    assert {"Image", "Number", "Top", "Left", "Height", "Width"} <= set(found.columns)
+    assert not found.duplicated(["Image", "Number"]).any()
+    assert list(found.index) == list(range(len(found)))
+    inside = found[["Top", "Left"]].to_numpy() + found[["Height", "Width"]].to_numpy()
+    assert (inside <= IMAGES.iloc[found["Image"]].to_numpy()).all()
+    assert (found[["Top", "Left"]].to_numpy() >= 0).all()
+    assert (height, width) == (32, 32)
+    assert plugins.config_keys("samples", name)["size"] is not None  # defaults are literals that a plan can read
+
+
+def test_nuclei_are_in_the_middle_of_their_window():
+    found = nuclei.windows(nuclei.Config(size=32), IMAGES, NUCLEI)
+    assert found[["Image", "Number", "Top", "Left"]].to_numpy().tolist() == [[0, 1, 34, 55], [1, 1, 45, 0], [1, 2, 69, 100]]
+    assert found["AreaShape_Area"].tolist() == [200, 220, 230]
+    assert "Metadata_Well" not in found
+    padded = nuclei.windows(nuclei.Config(size=33, edge="pad"), IMAGES, NUCLEI)
+    assert padded["Top"].tolist() == [34, -15, 45, 69]
+    assert padded["Number"].tolist() == [1, 2, 1, 2]
+
+
+def test_a_window_that_just_fits_stays():
+    centres = NUCLEI.iloc[:1].assign(Location_Center_Y=16.0, Location_Center_X=16.0)
+    assert len(nuclei.windows(nuclei.Config(size=32), IMAGES, centres)) == 1
+    assert len(nuclei.windows(nuclei.Config(size=32), IMAGES, centres.assign(Location_Center_Y=15.0))) == 0
+    last = centres.assign(Location_Center_Y=84.0, Location_Center_X=124.0)
+    assert len(nuclei.windows(nuclei.Config(size=32), IMAGES, last)) == 1
+    assert len(nuclei.windows(nuclei.Config(size=32), IMAGES, last.assign(Location_Center_Y=85.0))) == 0
+
+
+def test_tiles_cover_the_middle_or_start_in_the_corner():
+    found = tiles.windows(tiles.Config(size=224), pd.DataFrame({"Height": [512], "Width": [640]}), None)
+    assert found[["Top", "Left"]].to_numpy().tolist() == [[32, 96], [32, 320], [256, 96], [256, 320]]
+    corner = tiles.windows(tiles.Config(size=60, align="corner"), IMAGES, None)
+    assert corner[["Image", "Top", "Left"]].to_numpy().tolist() == [[0, 0, 0], [0, 0, 60], [1, 0, 0], [1, 0, 60]]
+    overlapping = tiles.windows(tiles.Config(size=60, overlap=20), IMAGES, None)
+    assert np.unique(overlapping["Top"]).tolist() == [0, 40]
+    assert overlapping["Number"].tolist() == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4]
+
+
+def test_tiles_larger_than_the_image_are_refused():
+    with pytest.raises(UserError, match="224 pixels do not fit into images of 100 x 140"):
+        tiles.windows(tiles.Config(), IMAGES, None)
+
+
+def test_fields_are_whole():
+    found = fields.windows(fields.Config(size=(50, 70)), IMAGES, None)
+    assert found[["Height", "Width"]].equals(IMAGES)
+    assert found["Top"].tolist() == found["Left"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("module", "keys", "word"),
+    [
+        (nuclei, {"size": 0}, "size must be"),
+        (nuclei, {"edge": "keep"}, "drop, pad"),
+        (tiles, {"overlap": 224}, "overlap must be"),
+        (tiles, {"size": -1}, "size must be"),
+        (fields, {"size": 512}, "size"),
+        (fields, {"size": [0, 512]}, "size must be"),
+    ],
+)
+def test_wrong_keys_are_named(module, keys, word):
+    with pytest.raises(UserError, match=f"samples: mine.*{word}"):
+        plugins.configure(module.Config, keys, "samples: mine")

@@ -1,0 +1,133 @@
+import csv
+import math
+import time
+
+import numpy as np
+import pytest
+from skimage.filters import threshold_li, threshold_otsu
+from skimage.io import imread
+from skimage.measure import label
+
+from phenorep.imaging import readers, segmentation
+from phenorep.preprocessing import Segmentation
+from tests.unit.made_plate import draw
+
+RANGE = 65535
+
+
+def nuclei(image, **keys):
+    return segmentation.find_nuclei(np.asarray(image, np.float32), Segmentation(**keys), RANGE)
+
+
+def noisy(image, sigma=20, seed=0):
+    return np.random.default_rng(seed).normal(image, sigma)
+
+
+def matches(found, truth, overlap):
+    """Number of found objects whose intersection over union with a true one exceeds `overlap`."""
+    together = np.zeros((found.max() + 1, truth.max() + 1), np.int64)
+    np.add.at(together, (found.ravel(), truth.ravel()), 1)
+    union = together.sum(1)[1:, None] + together.sum(0)[None, 1:] - together[1:, 1:]
+    return int((together[1:, 1:] > overlap * union).sum())
+
+
+@pytest.mark.parametrize("shape", [(128, 160), (101, 77)])
+# Minimum cross-entropy sets in lower on the blurred edge.
+@pytest.mark.parametrize(("threshold", "tolerance"), [("otsu", 0.15), ("minimum_cross_entropy", 0.35)])
+def test_round_nuclei_are_found_where_they_are(shape, threshold, tolerance):
+    centres = [(20, 20), (50, 30), (80, 60)]
+    labels = nuclei(noisy(draw(shape, centres, 9, 3000, 200)), threshold=threshold)
+    assert labels.max() == 3
+    for number, centre in enumerate(centres, start=1):
+        y, x = np.nonzero(labels == number)
+        assert (y.mean(), x.mean()) == pytest.approx(centre, abs=0.2)
+        assert len(y) == pytest.approx(math.pi * 9**2, rel=tolerance)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("threshold", ["otsu", "minimum_cross_entropy"])
+def test_an_empty_field_has_no_nuclei(seed, threshold):
+    noise = noisy(np.full((200, 240), 150.0), 6, seed)
+    ramp = noise + np.linspace(0, 100, 240)
+    assert nuclei(noise, threshold=threshold).max() == 0
+    assert nuclei(ramp, threshold=threshold).max() == 0
+    assert nuclei(np.full((50, 60), 7.0), threshold=threshold).max() == 0
+    assert nuclei(noise, threshold=threshold, minimum_contrast=0, diameter=(2, 80)).max() > 0  # it is that key that does it
+
+
+def test_bounds_keep_the_threshold_above_dim_things():
+    image = noisy(draw((80, 80), [(40, 40)], 9, 500, 100), 5)
+    assert nuclei(image).max() == 1
+    assert nuclei(image, threshold_bounds=(0.02, 1.0)).max() == 0
+
+
+def test_touching_nuclei_are_cut_apart():
+    image = draw((100, 120), [(50, 45), (50, 63)], 11, 3000, 200)
+    assert nuclei(image, declump="none").max() == 1
+    labels = nuclei(noisy(image), declump="shape")
+    assert labels.max() == 2
+    assert labels[50, 45] != labels[50, 63]
+    y, x = np.mgrid[:100, :120]
+    bumps = sum(3000 * np.exp(-((y - 50) ** 2 + (x - cx) ** 2) / 60) for cx in (45, 63))
+    assert nuclei(bumps + 200, declump="intensity").max() == 2
+
+
+def test_holes_are_filled_unless_asked_not_to():
+    ring = draw((80, 80), [(40, 40)], 14, 3000, 200) - draw((80, 80), [(40, 40)], 5, 2900, 0)
+    assert nuclei(ring, declump="none")[40, 40] == 1
+    assert nuclei(ring, declump="none", fill_holes=False)[40, 40] == 0
+
+
+def test_size_and_border_decide_what_is_kept():
+    image = draw((120, 120), [(40, 40), (80, 85), (0, 90)], 9, 3000, 200) + draw((120, 120), [(20, 80)], 3, 3000, 0)
+    assert nuclei(image).max() == 2
+    assert nuclei(image, border="keep").max() == 3
+    assert nuclei(image, diameter=(4, 80)).max() == 3
+    assert nuclei(image, diameter=(19, 30)).max() == 0
+
+
+def test_thresholds_are_those_of_scikit_image():
+    generator = np.random.default_rng(1)
+    values = np.concatenate([generator.normal(200, 20, 9000), generator.normal(900, 150, 1000)]).astype(np.float32)
+    counts, edges = np.histogram(values, 4096)
+    centres = (edges[:-1] + edges[1:]) / 2
+    assert segmentation.otsu(counts, centres) == pytest.approx(threshold_otsu(values, 4096), rel=0.01)
+    assert segmentation.minimum_cross_entropy(counts, centres) == pytest.approx(threshold_li(values), rel=0.01)
+
+
+def test_a_field_of_many_nuclei_is_quick():
+    generator = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.arange(60, 1000, 90), np.arange(60, 1240, 95), indexing="ij"), -1).reshape(-1, 2)
+    image = np.full((1024, 1280), 200, np.float32)
+    for y, x in grid + generator.integers(-20, 20, grid.shape):
+        image[y - 14 : y + 14, x - 14 : x + 14] += draw((28, 28), [(14, 14)], 13, 3000, 0).astype(np.float32)
+    image = noisy(image).astype(np.float32)
+    segmentation.find_nuclei(image[:100, :100], Segmentation(), RANGE)  # imports
+    start = time.process_time()
+    labels = segmentation.find_nuclei(image, Segmentation(), RANGE)
+    assert time.process_time() - start < 1.5  # about 0.15 s on an idle machine
+    assert labels.max() > 100
+
+
+def test_published_masks_are_matched(shared_data):
+    folder = shared_data / "bbbc039"
+    counts = {row["file"]: int(row["nuclei"]) for row in csv.DictReader((folder / "counts.csv").open())}
+    hits, found, true = 0, 0, 0
+    for name in sorted(counts)[::4]:
+        mask = imread(folder / "masks" / name.replace(".tif", ".png"))[..., :3].astype(np.int64) @ [65536, 256, 1]
+        truth = label(mask, connectivity=1)
+        assert truth.max() == counts[name]
+        truth = label(np.where(np.bincount(truth.ravel())[truth] >= 50, truth, 0), connectivity=1)  # without specks
+        labels = nuclei(readers.read(folder / "images" / name), border="keep", diameter=(8, 80))
+        hits += matches(labels, truth, 0.5)
+        found, true = found + labels.max(), true + truth.max()
+    assert 2 * hits / (found + true) > 0.9
+
+
+def test_a_real_plate_has_a_plausible_number_of_nuclei(shared_data):
+    for well in ("01-A-01", "48-D-12", "96-H-12"):
+        image = readers.read(shared_data / "bbbc013" / f"Channel2-{well}.tif").astype(np.float32)
+        labels = segmentation.find_nuclei(image, Segmentation(), 255)
+        diameters = 2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)
+        assert 60 < labels.max() < 400
+        assert 12 < np.median(diameters) < 22

@@ -1,0 +1,280 @@
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from phenorep import contracts, fields, platemap, plugins
+from phenorep.datasets import table as module
+from phenorep.errors import UserError
+
+
+def configure(**keys):
+    return plugins.configure(module.Config, keys, "datasets: mine")
+
+
+@pytest.fixture
+def screen(tmp_path):
+    """Two plates of three wells with two fields each, as a LoadData table beside a folder of images."""
+    rows = []
+    for plate in ("Week1_01", "Week2_02"):
+        (tmp_path / "images" / plate).mkdir(parents=True)
+        for well, compound, concentration in (("A1", "DMSO", "0"), ("b02", "taxol", "0.3"), ("C03", "NA", "")):
+            for site in ("1", "2"):
+                row = {"Metadata_Plate": plate, "Metadata_Well": well, "Metadata_Site": site, "Metadata_Compound": compound}
+                row |= {"Metadata_Concentration": concentration, "Metadata_Batch": plate[:5], "Count_Cells": "7"}
+                for channel in ("DNA", "Actin"):
+                    name = f"{well}_s{site}_{channel}.tif"
+                    tifffile.imwrite(tmp_path / "images" / plate / name, np.ones((6, 8), np.uint16))
+                    row |= {f"FileName_{channel}": name, f"PathName_{channel}": f"images/{plate}"}
+                rows.append(row)
+    return Screen(tmp_path, pd.DataFrame(rows))
+
+
+class Screen:
+    def __init__(self, folder, table):
+        self.folder, self.table = folder, table
+
+    def save(self, name="plates.csv"):
+        path = self.folder / name
+        self.table.to_parquet(path) if name.endswith("parquet") else self.table.to_csv(path, index=False)
+        return str(path)
+
+    def fields(self, plate="Week1_01", name="plates.csv", **keys):
+        return module.fields(configure(table=self.save(name), **keys), plate, self.folder)
+
+
+@pytest.mark.parametrize("name", ["plates.csv", "plates.csv.gz", "plates.parquet"])
+def test_a_plate_of_a_table(screen, name):
+    config = configure(table=screen.save(name))
+    assert module.plates(config) == ["Week1_01", "Week2_02"]
+    assert module.about(config)["channels"] == ["DNA", "Actin"]
+    assert module.sources(config) == [config.table]
+    assert module.archives(config, "Week1_01") == []
+    fields.make(module, config, "Week2_02", screen.folder, "stop", screen.folder / "out.parquet")
+    table = contracts.read_table(screen.folder / "out.parquet", "fields")
+    assert table["Metadata_Well"].tolist() == ["A01", "A01", "B02", "B02", "C03", "C03"]
+    assert table["Metadata_Compound"].tolist()[::2] == ["DMSO", "taxol", "NA"]
+    np.testing.assert_array_equal(table["Metadata_Concentration"][::2], [0.0, 0.3, np.nan])
+    assert set(table["PathName_DNA"]) == {str(screen.folder / "images" / "Week2_02")}
+    assert "Count_Cells" not in table
+    assert contracts.about(screen.folder / "out.parquet")["dataset"] == "table"
+
+
+def test_numbers_in_a_parquet_become_text(screen):
+    screen.table["Metadata_Plate"] = np.repeat([24277, 24278], 6)
+    screen.table["Metadata_Site"] = np.tile([1.0, 2.0], 6)
+    screen.table["Metadata_CellLine"] = None
+    table = screen.fields("24277", "plates.parquet")
+    assert table["Metadata_Site"].tolist() == ["1", "2"] * 3
+    assert set(table["Metadata_CellLine"]) == {""}
+    assert module.plates(configure(table=screen.save("plates.parquet"), plates=[24278])) == ["24278"]
+
+
+def test_channels_images_and_rename(screen):
+    screen.table = screen.table.rename(columns={"Metadata_Compound": "drug", "FileName_DNA": "Image_FileName_DNA"})
+    moved = screen.folder / "moved"
+    table = screen.fields(channels=["Actin", "DNA"], images=str(moved), rename={"drug": "Metadata_Compound"})
+    assert contracts.channels_of(table.columns) == ["Actin", "DNA"]
+    assert set(table["PathName_Actin"]) == {str(moved)}
+    assert table.loc[2, "Metadata_Compound"] == "taxol"
+    assert contracts.channels_of(screen.fields(channels=["Actin"]).columns) == ["Actin"]
+
+
+def test_paths_absolute_windows_and_absent(screen):
+    screen.table["PathName_DNA"] = str(screen.folder / "images" / "Week1_01")
+    screen.table["PathName_Actin"] = "images\\Week1_01"
+    table = screen.fields()
+    assert set(table["PathName_DNA"]) == set(table["PathName_Actin"]) == {str(screen.folder / "images" / "Week1_01")}
+    screen.table = screen.table.drop(columns=["PathName_DNA"])
+    assert set(screen.fields()["PathName_DNA"]) == {str(screen.folder)}
+
+
+def test_controls_and_batches(screen):
+    screen.table = screen.table.drop(columns=["Metadata_Batch"])
+    table = screen.fields(
+        negative_control={"Metadata_Compound": "DMSO", "Metadata_Concentration": 0},
+        positive_control={"Metadata_Well": ["B02", "D04"]},
+        batch_from={"column": "Metadata_Plate", "pattern": r"^(Week\d+)_"},
+    )
+    assert table["Metadata_Control"].tolist()[::2] == ["negative", "positive", ""]
+    assert set(table["Metadata_Batch"]) == {"Week1"}
+
+
+def test_sites_are_counted_where_the_table_has_none(screen):
+    screen.table = screen.table.drop(columns=["Metadata_Site"])
+    assert screen.fields()["Metadata_Site"].tolist() == ["1", "2"] * 3
+
+
+def test_labels_of_numbers_and_of_classes(screen):
+    screen.table["Label_Count"] = ["3", ""] * 6
+    screen.table["Label_Quality"] = ["normal", ""] * 6
+    table = screen.fields()
+    np.testing.assert_array_equal(table["Label_Count"], [3, np.nan] * 3)
+    assert table["Label_Quality"].tolist() == ["normal", ""] * 3
+
+
+def with_map(screen, rows, columns=("Metadata_Well", "Metadata_Compound", "Metadata_Dose")):
+    screen.table = screen.table.drop(columns=["Metadata_Compound", "Metadata_Concentration"], errors="ignore")
+    path = screen.folder / "map.csv"
+    pd.DataFrame(rows, columns=list(columns)).to_csv(path, index=False)
+    return str(path)
+
+
+WELLS = [["A01", "DMSO", "0"], ["B2", "taxol", "1"], ["C03", "nocodazole", "2"]]
+
+
+def test_a_plate_map_is_joined_by_well(screen):
+    path = with_map(screen, WELLS)
+    table = screen.fields(plate_map=path, negative_control={"Metadata_Compound": "DMSO"})
+    assert table["Metadata_Compound"].tolist()[::2] == ["DMSO", "taxol", "nocodazole"]
+    assert table["Metadata_Dose"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert table["Metadata_Control"].tolist()[::2] == ["negative", "", ""]
+    assert module.sources(configure(table="t.csv", plate_map=path)) == ["t.csv", path]
+
+
+def test_a_plate_map_is_joined_by_plate_and_well(screen):
+    rows = [[plate, *well] for plate in ("Week1_01", "Week2_02") for well in WELLS]
+    rows[3][2] = "water"
+    path = with_map(screen, rows, ("Metadata_Plate", "Metadata_Well", "drug", "Metadata_Dose"))
+    keys = {"plate_map": path, "rename": {"drug": "Metadata_Compound"}}
+    assert screen.fields(**keys)["Metadata_Compound"][0] == "DMSO"
+    assert screen.fields("Week2_02", **keys)["Metadata_Compound"][0] == "water"
+
+
+def test_a_plate_map_naming_a_well_without_images(screen):
+    path = with_map(screen, [*WELLS, ["D04", "taxol", "3"]])
+    config = configure(table=screen.save(), plate_map=path, negative_control={"Metadata_Compound": "DMSO"})
+    with pytest.raises(UserError, match=r"well D04: .*map\.csv names this well, .*plates\.csv has no image of it") as caught:
+        fields.make(module, config, "Week1_01", screen.folder, "stop", screen.folder / "out.parquet")
+    assert "on_bad_image: exclude" in str(caught.value)
+    fields.make(module, config, "Week1_01", screen.folder, "exclude", screen.folder / "out.parquet")
+    table = contracts.read_table(screen.folder / "out.parquet", "fields")
+    assert table.loc[table["Problem"] != "", "Metadata_Well"].tolist() == ["D04"]
+    assert len(table) == 7
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        (WELLS[:2], None, "Week1_01 C03, Week2_02 C03 have images .* no row in the plate map"),
+        ([*WELLS, WELLS[0]], None, "A01 stand there twice"),
+        ([row[:1] for row in WELLS], ("Metadata_Well",), "no column Metadata_\\* beside the well"),
+        ([row[:2] for row in WELLS], ("Well", "Metadata_Compound"), "no column 'Metadata_Well'"),
+        ([row[:2] for row in WELLS], ("Metadata_Well", "Metadata_Batch"), "Metadata_Batch stand in .*plates.csv too"),
+        ([["P9", *row[:2]] for row in WELLS], ("Metadata_Plate", "Metadata_Well", "Metadata_Compound"), "no plate 'P9'"),
+        ([["A01", "DMSO", "low"], *WELLS[1:]], None, "Metadata_Dose: 'low' is no whole number"),
+        ([["A01", "DMSO", ""], *WELLS[1:]], None, "Metadata_Dose: '' is no whole number"),
+        ([["1A", "DMSO", "0"], *WELLS[1:]], None, "'1A' is no well"),
+    ],
+)
+def test_mistakes_in_a_plate_map(screen, rows, columns, message):
+    path = with_map(screen, rows, columns or ("Metadata_Well", "Metadata_Compound", "Metadata_Dose"))
+    with pytest.raises(UserError, match=message):
+        screen.fields(plate_map=path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"channels": ["Actn"]}, "channels: 'Actn' is not in .*Did you mean 'Actin'"),
+        ({"plates": ["Week1_1"]}, "plates: 'Week1_1' is no plate of .*Did you mean 'Week1_01'"),
+        ({"rename": {"dru": "Metadata_Compound"}}, "rename: there is no column 'dru'"),
+        ({"rename": {"Metadata_Batch": "Metadata_Site"}}, "two of its columns would be 'Metadata_Site'"),
+        (
+            {"negative_control": {"Metadata_Compound": "DMS"}},
+            "negative_control: no row of .*plates.csv has .*Did you mean 'DMSO'",
+        ),
+        ({"negative_control": {"Compound": "DMSO"}}, "negative_control: there is no column 'Compound'.*Metadata_Compound"),
+        (
+            {"negative_control": {"Metadata_Compound": "DMSO"}, "positive_control": {"Metadata_Well": "A01"}},
+            "positive_control: .* another control already",
+        ),
+        ({"batch_from": {"column": "Metadata_Plate"}}, "batch_from: .* has a column Metadata_Batch already"),
+        ({"plate_map": "none.csv"}, "none.csv: there is no such file. Change 'datasets: plate_map:'"),
+    ],
+)
+def test_mistakes_in_keys(screen, keys, message):
+    with pytest.raises(UserError, match=message):
+        screen.fields(**keys)
+
+
+def test_keys_out_of_range_are_named():
+    for keys, message in (
+        ({}, "'table' is needed"),
+        ({"table": "x", "intensity_max": "70000"}, "intensity_max must"),
+        ({"table": "x", "pixel_size_um": 0}, "pixel_size_um must"),
+        ({"table": "x", "batch_from": {"pattern": "x"}}, "batch_from must"),
+        ({"table": "x", "batch_from": {"column": "x", "pattern": "("}}, "regular expression"),
+    ):
+        with pytest.raises(UserError, match=message):
+            configure(**keys)
+
+
+def test_mistakes_in_the_table(screen):
+    with pytest.raises(UserError, match=r"no plate 'Week1_1'.*Did you mean 'Week1_01'"):
+        screen.fields("Week1_1")
+    with pytest.raises(UserError, match=r"none\.csv: there is no such file. Change 'datasets: table:'"):
+        module.plates(configure(table="none.csv"))
+    (screen.folder / "broken.parquet").write_text("no")
+    with pytest.raises(UserError, match=r"broken\.parquet: cannot be read as a table"):
+        module.plates(configure(table=str(screen.folder / "broken.parquet")))
+    original = screen.table
+    screen.table = original.assign(Metadata_Control="vehicle")
+    with pytest.raises(UserError, match="Metadata_Control: 'vehicle' is neither"):
+        screen.fields()
+    screen.table = original.drop(columns=["Metadata_Batch"])
+    with pytest.raises(UserError, match=r"pattern: .* is not found in Week1_01, Week2_02"):
+        screen.fields(batch_from={"column": "Metadata_Plate", "pattern": "^Month"})
+    screen.table = original.drop(columns=["Metadata_Plate"]).assign(Plate="P1")
+    with pytest.raises(UserError, match=r"no column 'Metadata_Plate'.*rename"):
+        module.plates(configure(table=screen.save()))
+    screen.table = original.iloc[:0]
+    with pytest.raises(UserError, match="the table has no rows"):
+        module.plates(configure(table=screen.save()))
+    screen.table = original[["Metadata_Plate", "Metadata_Well"]]
+    with pytest.raises(UserError, match="no column FileName_"):
+        screen.fields()
+    for column, value in (("Metadata_Plate", "../.."), ("Metadata_Plate", "a/b"), ("Metadata_Site", "1/2")):
+        screen.table = original.assign(**{column: value})
+        with pytest.raises(UserError, match=f"{column}: .* Allowed are"):
+            screen.fields(value if column == "Metadata_Plate" else "Week1_01")
+
+
+def test_a_channel_missing_in_some_fields(screen):
+    screen.table.loc[1, "FileName_Actin"] = ""
+    config = configure(table=screen.save())
+    with pytest.raises(UserError, match="plate Week1_01, well A01, site 2: there is no image of channel Actin"):
+        fields.make(module, config, "Week1_01", screen.folder, "stop", screen.folder / "out.parquet")
+
+
+def test_the_published_table_of_bbbc021(shared_data):
+    config = configure(
+        table=str(shared_data / "bbbc021" / "BBBC021_v1_image.csv.gz"),
+        rename={"Image_Metadata_Plate_DAPI": "Metadata_Plate", "Image_Metadata_Well_DAPI": "Metadata_Well"},
+        negative_control={"Metadata_Compound": "DMSO"},
+        batch_from={"column": "Metadata_Plate", "pattern": r"^(Week\d+)_"},
+        images="/data/bbbc021",
+    )
+    names = module.plates(config)
+    assert len(names) == 55
+    assert module.about(config)["channels"] == ["DAPI", "Tubulin", "Actin"]
+    table = module.fields(config, "Week4_27481", shared_data)
+    assert len(table) == 240
+    assert set(table["Metadata_Batch"]) == {"Week4"}
+    assert table.groupby("Metadata_Well").size().unique().tolist() == [4]
+    assert table["Metadata_Site"].unique().tolist() == ["1", "2", "3", "4"]
+    assert (table["Metadata_Compound"] == "DMSO").sum() == (table["Metadata_Control"] == "negative").sum() == 24
+    row = table[(table["Metadata_Well"] == "G10") & (table["Metadata_Site"] == "1")].iloc[0]
+    assert (row["Metadata_Compound"], row["Metadata_Concentration"]) == ("5-fluorouracil", 0.003)
+    assert row["FileName_DAPI"] == "G10_s1_w1BEDC2073-A983-4B98-95E9-84466707A25D.tif"
+
+
+def test_numbers_match_as_numbers_and_text_as_text():
+    table = pd.DataFrame({"Metadata_Concentration": ["0", "0.0", "1", ""], "Metadata_Compound": ["a", "0", "b", "c"]})
+    assert platemap.controls(table, {"negative": {"Metadata_Concentration": 0}}, "t").tolist() == [
+        "negative",
+        "negative",
+        "",
+        "",
+    ]
+    assert platemap.controls(table, {"negative": {"Metadata_Concentration": "0"}}, "t").tolist() == ["negative", "", "", ""]
