@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from phenorep import __version__, contracts, plugins
+from phenorep import __version__, contracts, devices, plugins
 from phenorep.errors import UserError
 
 
@@ -16,6 +16,10 @@ def make(blocks: dict, output: str | Path) -> None:
         With all that is wrong, one line each.
     """
     wrong = []
+    try:
+        devices.configure(blocks["compute"])
+    except UserError as error:
+        wrong.append(str(error))
     for kind, name, use, keys in _named(blocks):
         try:
             plugins.configure(plugins.load(kind, use).Config, keys, name)

@@ -44,7 +44,7 @@ def resolve(config: dict) -> dict:
     resolved["profiles"] = {name: _steps(name, steps) for name, steps in (config.get("profiles") or {}).items()}
     resolved["name"] = str(config["name"])
     resolved["preprocess"] = config.get("preprocess") or {}
-    resolved["compute"] = {"device": "auto"} | (config.get("compute") or {})
+    resolved["compute"] = _compute(config.get("compute") or {})
     resolved["studies"] = {name: _study(name, study, resolved) for name, study in config["studies"].items()}
     return resolved
 
@@ -67,6 +67,14 @@ def _check_frame(config: dict) -> None:
                 f"{where}: '{error.instance}' cannot name a file. Use letters, digits, '_' and '-', a letter first."
             )
         raise UserError(f"{where}: {error.message}.")
+
+
+def _compute(values: dict) -> dict:
+    known = plugins.dataclass_keys(plugins.ROOT / "devices.py", "Compute")
+    for key in values:
+        if key not in known:
+            raise UserError(f"compute: unknown key '{key}'. {plugins.suggest(key, known)}")
+    return known | values
 
 
 def _blocks(kind: str, blocks: dict) -> dict:

@@ -65,10 +65,11 @@ def constants(kind: str, name: str) -> dict[str, object]:
 
 def config_keys(kind: str, name: str) -> dict[str, object]:
     """Config keys of a plug-in with their defaults (None where the default is no literal), without importing it."""
-    return _dataclass_fields(path_of(kind, name), "Config")
+    return dataclass_keys(path_of(kind, name), "Config")
 
 
-def _dataclass_fields(path: Path, class_name: str) -> dict[str, object]:
+def dataclass_keys(path: Path, class_name: str) -> dict[str, object]:
+    """Fields of a dataclass in a file, with their defaults (None where the default is no literal), without importing it."""
     module = tree(path)
     definition = next((n for n in module.body if isinstance(n, ast.ClassDef) and n.name == class_name), None)
     if definition is None:
@@ -76,9 +77,9 @@ def _dataclass_fields(path: Path, class_name: str) -> dict[str, object]:
     keys: dict[str, object] = {}
     for base in definition.bases:
         if isinstance(base, ast.Name):
-            keys |= _dataclass_fields(_file_that_defines(base.id, module) or path, base.id)
+            keys |= dataclass_keys(_file_that_defines(base.id, module) or path, base.id)
         elif isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):
-            keys |= _dataclass_fields(_file_that_defines(base.value.id, module), base.attr)
+            keys |= dataclass_keys(_file_that_defines(base.value.id, module), base.attr)
     for node in definition.body:
         if isinstance(node, ast.AnnAssign):
             key = _key(node.target.id)

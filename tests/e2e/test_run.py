@@ -95,7 +95,7 @@ def test_new_recipe_file_and_a_line_of_config_schedule_exactly_its_jobs(finished
 
 def test_a_second_configuration_retrains_nothing(finished, config):
     config["name"] = "other"
-    config["compute"] = {"device": "auto"}
+    config["compute"] = {"device": "cpu", "batch_size": 64}
     assert finished.planned(config) == {}
 
 

@@ -71,7 +71,8 @@ def encoded(wildcards):
 
 def gpus(wildcards):
     """How many GPUs a job that computes with torch asks for."""
-    return 0 if plan.blocks["compute"]["device"] == "cpu" else 1
+    compute = plan.blocks["compute"]
+    return 0 if compute["device"] == "cpu" else int(compute["devices"])
 
 
 def gpus_of_evaluation(wildcards):

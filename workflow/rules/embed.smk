@@ -24,7 +24,6 @@ rule embed:
         gpu=gpus,
     params:
         encoder=encoder_file,
-        compute=plan.blocks["compute"],
         code=code_of_embedding,
     script:
         "../scripts/embed.py"

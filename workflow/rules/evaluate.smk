@@ -31,7 +31,6 @@ rule evaluate:
     params:
         evaluation=settings("evaluations", "evaluation"),
         encoder=encoder_file,
-        compute=plan.blocks["compute"],
         code=code_digest("evaluate", "evaluations"),
     script:
         "../scripts/evaluate.py"

@@ -1,5 +1,6 @@
 # Encoders are trained, or made ready. Samples and the check are `ancient`: GPU hours are not spent again because a table was
-# rewritten with the same content. What does count stands in the parameters.
+# rewritten with the same content. What does count stands in the parameters. The block `compute` does not: jobs read it from
+# the configuration, which Snakemake does not track, because another device is no reason to train again.
 
 
 rule pretrain:
@@ -28,7 +29,6 @@ rule pretrain:
         method=settings("methods", "method"),
         sources=training_sources,
         made_of=training_settings,
-        compute=plan.blocks["compute"],
         code=recipe_digest,
     script:
         "../scripts/pretrain.py"

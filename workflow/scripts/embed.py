@@ -5,7 +5,7 @@ with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
         snakemake.params.encoder,
         snakemake.input.tables,
         snakemake.input.statistics,
-        snakemake.params.compute,
+        snakemake.config.get("compute"),
         snakemake.threads,
         snakemake.output[0],
     )

@@ -6,7 +6,7 @@ with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
         snakemake.input,
         snakemake.params.encoder,
         dict(snakemake.wildcards),
-        snakemake.params.compute,
+        snakemake.config.get("compute"),
         snakemake.output.scores,
         snakemake.output.details,
     )

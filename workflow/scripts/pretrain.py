@@ -6,7 +6,8 @@ with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
         snakemake.params.sources,
         snakemake.input.init,
         int(snakemake.wildcards.seed),
-        snakemake.params.compute,
+        snakemake.config.get("compute"),
         snakemake.threads,
         snakemake.output,
+        snakemake.params.code,
     )
