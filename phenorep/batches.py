@@ -34,17 +34,9 @@ class Source:
             If the query or the column does not fit the table, or no row is left.
         """
         table = samples.table
-        rows = np.arange(len(table))
-        if where:
-            try:
-                rows = rows[table.assign(_row=rows).query(where, engine="python")["_row"].to_numpy()]
-            except Exception as error:  # the query is the user's text: whatever it raises is a mistake in it
-                columns = ", ".join(table.columns)
-                raise UserError(
-                    f"train: {name}: where: {where!r} cannot be evaluated ({error}). Columns: {columns}."
-                ) from error
+        rows = selection.rows(table, where, f"train: {name}: where") if where else np.arange(len(table))
         if len(rows) == 0:
-            raise UserError(f"train: {name}: no samples" + (f" fulfil where: {where!r}." if where else "."))
+            raise UserError(f"train: {name}: no samples.")
         values = np.full(len(rows), "", dtype=object)
         if labels is not None:
             if labels not in table:

@@ -88,12 +88,14 @@ def _block(kind: str, name: str, block: dict) -> dict:
     borrowed = "of" in frame or "from" in frame
     use = frame.pop("use", None if borrowed and name not in plugins.names(kind) else name)
     if "from" in frame:
-        if block or "init" in frame or "train" in frame or use:
-            other = next(iter([*block, *(frame.keys() - {"from"}), "use"]))
+        # Another microscope may call the same stain by another name.
+        others = [*(block.keys() - {"channels"}), *(frame.keys() - {"from"}), *(["use"] if use else [])]
+        if others:
+            other = sorted(others)[0]
             raise UserError(
                 f"{where}: an encoder taken by 'from' is applied as it is; the key '{other}' has no effect there."
             )
-        return {"use": None, "keys": {}, **frame}
+        return {"use": None, "keys": block, **frame}
     if use is not None and use not in plugins.names(kind):
         file = f"phenorep/{plugins.FOLDERS[kind]}/{use}.py"
         raise UserError(f"{where}: there is no {file}. {plugins.suggest(use, plugins.names(kind))}")

@@ -214,7 +214,7 @@ class Encoder(nn.Module):
         with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: drawing them must change nothing
             network = recipe.Recipe.build_encoder(config, len(facts["channels"]), tuple(facts["input_size"]))
         load_weights(network, path, f"recipe '{facts['recipe']}' as configured")
-        return cls(network, facts).to(device)
+        return cls(network, facts).to(device, memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from phenorep import recipes
 
 SEEDED = False
+CONTROL = True
 
 
 @dataclass(frozen=True)

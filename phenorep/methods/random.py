@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from phenorep import recipes
 
 SEEDED = True
+CONTROL = True
 
 
 @dataclass(frozen=True)

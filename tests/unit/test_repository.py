@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 
@@ -170,3 +171,26 @@ def test_planning_imports_nothing_heavy():
 @pytest.mark.parametrize("package", ["profiles", "evaluations", "report", "samples", "methods"])
 def test_packages_do_not_import_torch_by_themselves(package):
     assert "torch" not in imported_by(f"import phenorep.{package}")
+
+
+def test_the_configuration_in_the_readme_can_be_planned(tmp_path, monkeypatch):
+    from phenorep.planning import Plan
+
+    table, config = (
+        re.search(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1] for kind in ("csv", "yaml")
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plates.csv").write_text(table)
+    (tmp_path / "wells.csv").write_text("Metadata_Well,Metadata_Compound,Metadata_MoA\nB02,DMSO,\nB03,taxol,Microtubules\n")
+    plan = Plan(yaml.safe_load(config))
+    assert plan.name == "mine"
+
+
+def test_files_named_in_the_readme_exist():
+    text = (ROOT / "README.md").read_text()
+    for name in re.findall(r"`((?:phenorep|profiles|studies|envs)/[^`{ ]*)`", text):
+        assert list(ROOT.glob(name.rstrip("/"))), name
+    targets = re.findall(r"\bmake ([a-z]+)\b(?= *[#`]| PYTHON)", text)
+    assert {"demo", "test", "unlock"} <= set(targets)
+    makefile = (ROOT / "Makefile").read_text()
+    assert not [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)]

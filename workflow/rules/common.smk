@@ -176,6 +176,12 @@ def encoder_file(wildcards):
     return path if wildcards.epoch == "final" else f"{path}/{wildcards.epoch}.safetensors"
 
 
+def channels_of(wildcards):
+    """The sample set's channels that take the places of a borrowed encoder's; None where their names are the same."""
+    block = plan.settings("methods", wildcards.method)
+    return block["keys"].get("channels") if "from" in block else None
+
+
 def members_of(wildcards):
     """Embeddings that are put side by side."""
     paths = []

@@ -24,6 +24,7 @@ rule embed:
         gpu=gpus,
     params:
         encoder=encoder_file,
+        channels=channels_of,
         code=code_of_embedding,
     script:
         "../scripts/embed.py"

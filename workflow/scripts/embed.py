@@ -1,6 +1,6 @@
-from phenorep import embedding, logs, records
+from phenorep import embedding, logs
 
-with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+with logs.to(snakemake.log[0]):
     embedding.make(
         snakemake.params.encoder,
         snakemake.input.tables,
@@ -8,4 +8,5 @@ with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
         snakemake.config.get("compute"),
         snakemake.threads,
         snakemake.output[0],
+        snakemake.params.channels,
     )

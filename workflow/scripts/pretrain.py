@@ -1,6 +1,6 @@
-from phenorep import logs, pretrain, records
+from phenorep import logs, pretrain
 
-with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+with logs.to(snakemake.log[0]):
     pretrain.make(
         snakemake.params.method,
         snakemake.params.sources,
