@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from phenorep import encoders, plugins
+from phenorep import encoders, plugins, selection
 from phenorep.errors import UserError
 
 

@@ -280,8 +280,8 @@ def test_file_states_which_labels_and_wells_were_shown(tmp_path, files):
 @pytest.mark.parametrize(
     ("where", "labels", "message"),
     [
-        ("Split_fld == 'train'", None, "where: .*cannot be evaluated"),
-        ("Split_fold == 'never'", None, "no samples fulfil where"),
+        ("Split_fld == 'train'", None, "where: there is no column .*Did you mean 'Split_fold'"),
+        ("Split_fold == 'never'", None, "is true for none of the 24 rows"),
         (None, "Metadata_Compund", "Did you mean 'Metadata_Compound'"),
     ],
 )

@@ -1,4 +1,4 @@
-# What the rule files share: the plan of the run, what wildcards may be, and functions from wildcards to files.
+# Shared by all stages: the plan of the run, what wildcards may be, and functions from wildcards to files.
 import re
 from pathlib import Path
 
