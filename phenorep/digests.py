@@ -43,6 +43,14 @@ def closure(files: Iterable[Path], without: frozenset[str] = frozenset()) -> set
     return found
 
 
+def of_folder(folder: Path) -> str:
+    """Digest of all files below a folder that are no code: templates and the like."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
 @lru_cache
 def _digest(path: Path) -> str:
     tree = ast.parse(path.read_text())

@@ -92,7 +92,11 @@ def tiny_config() -> dict:
     }
 
 
-TINY_SCREEN = {"batches": 2, "plates_per_batch": 1, "sites": 1}
+# Two plates of 13 wells, drawn in seconds.
+TINY_SCREEN = {
+    **{"batches": 2, "plates_per_batch": 1, "mechanisms": 3, "compounds_per_mechanism": 2, "wells_per_treatment": 1},
+    **{"positive_wells": 1, "sites": 2, "size": 128, "cells": 7, "artefact_share": 0.1},
+}
 
 
 @pytest.fixture

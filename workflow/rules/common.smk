@@ -11,6 +11,9 @@ from phenorep.planning import Encoded, Plan
 report: "../../reports/captions/workflow.rst"
 
 
+# Inside another workflow, `workflow.basedir` would be that one's.
+ROOT = Path(phenorep.__file__).parent.parent
+
 try:
     plan = Plan(config)
 except UserError as error:
@@ -85,7 +88,7 @@ def gpus_of_evaluation(wildcards):
 
 def code_digest(script, *kinds):
     """A function from wildcards to the digest of a script and of the plug-ins that the job's configuration names."""
-    file = Path(phenorep.__file__).parent.parent / "workflow" / "scripts" / f"{script}.py"
+    file = ROOT / "workflow" / "scripts" / f"{script}.py"
     wildcard = {"datasets": "dataset", "samples": "samples", "methods": "method", "evaluations": "evaluation"}
 
     def digest(wildcards):
@@ -98,7 +101,7 @@ def code_digest(script, *kinds):
 
 def code_of_check(wildcards):
     """Digest of everything that the configuration names: the check is made again when any of it changed."""
-    script = Path(phenorep.__file__).parent.parent / "workflow" / "scripts" / "check.py"
+    script = ROOT / "workflow" / "scripts" / "check.py"
     return digests.of([script, *plan.all_plugin_files()])
 
 
@@ -109,7 +112,7 @@ def recipe_digest(wildcards):
 
 def code_of_embedding(wildcards):
     """Digest of the embedding's code and of the recipe that made the encoder, wherever it was made."""
-    script = Path(phenorep.__file__).parent.parent / "workflow" / "scripts" / "embed.py"
+    script = ROOT / "workflow" / "scripts" / "embed.py"
     return digests.of([script, *plan.plugin_files("methods", [plan.maker(wildcards.method)])])
 
 

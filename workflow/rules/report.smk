@@ -72,6 +72,7 @@ rule page:
         runtime=60,
     params:
         plan=report_plan,
+        templates=digests.of_folder(ROOT / "reports" / "templates"),
         code=code_digest("page"),
     script:
         "../scripts/page.py"
