@@ -51,7 +51,10 @@ def resolve(config: dict) -> dict:
 
 def _check_frame(config: dict) -> None:
     schema = yaml.safe_load(SCHEMA.read_text())
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(config),
+        key=lambda error: (error.validator == "required", list(map(str, error.path))),
+    )
     for error in errors:
         where = ": ".join(map(str, error.path)) or "config"
         if error.validator in ("additionalProperties", "propertyNames"):

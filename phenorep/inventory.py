@@ -17,19 +17,22 @@ def files(plan: Plan) -> dict[str, list[dict]]:
         ``samples`` and ``costs`` (benchmark files, with the ``rule`` that left them).
     """
     found: dict[str, list[dict]] = {"scores": [], "details": []}
-    profiles, embeddings = {}, {}
+    profiles, embeddings, encoders = {}, {}, {}
     for score in plan.scores:
         encoded = Encoded(*(score[key] for key in ("dataset", "samples", "method", "seed", "epoch")))
         stem = encoded.path("scores", f"{encoded.epoch}/{score['profile']}/{score['evaluation']}")
         found["scores"].append({**score, "path": f"{stem}.csv"})
         found["details"].append({**score, "path": f"{stem}.parquet"})
-        embeddings[encoded] = {**vars(encoded), "path": encoded.path("embeddings", f"{encoded.epoch}.parquet")}
+        encoders[encoded] = None
+        # An evaluation that reads only encoder and samples asks for no embeddings.
+        if plan.needs(score["evaluation"]) & {"profiles", "embeddings", "benchmark"}:
+            embeddings[encoded] = {**vars(encoded), "path": encoded.path("embeddings", f"{encoded.epoch}.parquet")}
         if score["profile"] != "none":
             path = encoded.path("profiles", f"{encoded.epoch}/{score['profile']}.parquet")
             profiles[path] = {**vars(encoded), "profile": score["profile"], "path": path}
     found["profiles"] = list(profiles.values())
     found["embeddings"] = list(embeddings.values())
-    found["training"] = [_training(encoded) for encoded in embeddings if _has_own_encoder(plan, encoded)]
+    found["training"] = [_training(encoded) for encoded in encoders if _has_own_encoder(plan, encoded)]
     found |= _plate_files(plan)
     found["costs"] = _costs(found)
     return found

@@ -237,6 +237,10 @@ class Plan:
                     unfit.append({"profile": profile, "evaluation": evaluation, "reason": reason})
         return fitting, unfit
 
+    def needs(self, evaluation: str) -> set[str]:
+        """Sorts of files that an evaluation reads."""
+        return set(plugins.constants("evaluations", self.blocks["evaluations"][evaluation]["use"])["NEEDS"])
+
     @cached_property
     def scores(self) -> list[dict]:
         """Every score file of the run: its wildcards."""
@@ -244,8 +248,7 @@ class Plan:
         for study in self.blocks["studies"].values():
             for encoded in self.encoded(study):
                 for profile, evaluation in self._pairs(study)[0]:
-                    needs = plugins.constants("evaluations", self.blocks["evaluations"][evaluation]["use"])["NEEDS"]
-                    if "encoder" in needs and self.members(encoded.method):
+                    if "encoder" in self.needs(evaluation) and self.members(encoded.method):
                         continue
                     found[encoded, profile, evaluation] = {**vars(encoded), "profile": profile, "evaluation": evaluation}
         return [found[key] for key in sorted(found)]
@@ -257,8 +260,7 @@ class Plan:
         for name, study in self.blocks["studies"].items():
             found += [{"study": name, **pair} for pair in self._pairs(study)[1]]
             for evaluation in study["evaluations"]:
-                use = self.blocks["evaluations"][evaluation]["use"]
-                if "encoder" in plugins.constants("evaluations", use)["NEEDS"]:
+                if "encoder" in self.needs(evaluation):
                     for method in filter(self.members, study["methods"]):
                         reason = f"{evaluation} needs an encoder, {method} puts the embeddings of several side by side"
                         found.append({"study": name, "profile": "none", "evaluation": evaluation, "reason": reason})

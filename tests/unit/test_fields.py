@@ -47,7 +47,7 @@ def test_facts_from_headers(plate):
     assert set(table["Problem"]) == {""}
     assert contracts.channels_of(table.columns) == CHANNELS
     about = contracts.about(plate.output)
-    assert (about["dataset"], about["channels"], about["intensity_max"]) == ("made_up", CHANNELS, 4095)
+    assert (about["dataset"], about["channels"], about["intensity_max"]) == (plate.folder.name, CHANNELS, 4095)
 
 
 def damage(plate):

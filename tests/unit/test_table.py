@@ -57,7 +57,7 @@ def test_a_plate_of_a_table(screen, name):
     np.testing.assert_array_equal(table["Metadata_Concentration"][::2], [0.0, 0.3, np.nan])
     assert set(table["PathName_DNA"]) == {str(screen.folder / "images" / "Week2_02")}
     assert "Count_Cells" not in table
-    assert contracts.about(screen.folder / "out.parquet")["dataset"] == "table"
+    assert contracts.about(screen.folder / "out.parquet")["dataset"] == screen.folder.name
 
 
 def test_numbers_in_a_parquet_become_text(screen):

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import phenorep
-from phenorep import digests, inventory, plugins, preprocessing
+from phenorep import digests, inventory, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -196,8 +196,7 @@ def members_of(wildcards):
 
 def needs(wildcards, what):
     """Whether an evaluation reads files of this sort."""
-    plugin = plan.settings("evaluations", wildcards.evaluation)["use"]
-    return what in plugins.constants("evaluations", plugin)["NEEDS"]
+    return what in plan.needs(wildcards.evaluation)
 
 
 def if_needed(what, files):
