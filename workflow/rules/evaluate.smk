@@ -23,7 +23,7 @@ rule evaluate:
         "results/benchmarks/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.tsv"
     conda:
         "../../envs/learn.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=120,

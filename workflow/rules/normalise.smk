@@ -13,7 +13,7 @@ rule normalise:
         "results/benchmarks/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.tsv"
     conda:
         "../../envs/analysis.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=60,
