@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from phenorep import __version__
+from phenorep import __version__, plugins
 from phenorep.planning import Encoded, Plan
 
 
@@ -84,6 +84,11 @@ def _costs(found: dict[str, list[dict]]) -> list[dict]:
     return costs
 
 
+def _trained_keys(plan: Plan) -> dict[str, dict]:
+    blocks = plan.blocks["methods"]
+    return {n: plugins.config_keys("methods", blocks[n]["use"]) | blocks[n]["keys"] for n in plan.trained()}
+
+
 def summary(plan: Plan) -> dict:
     """What the report needs to know of a run, as plain values."""
     datasets = {}
@@ -96,6 +101,7 @@ def summary(plan: Plan) -> dict:
         "config": plan.blocks,
         "studies": plan.blocks["studies"],
         "datasets": datasets,
+        "epochs": {method: int(keys["epochs"]) for method, keys in _trained_keys(plan).items() if "epochs" in keys},
         "skipped": plan.skipped,
         "not_applicable": plan.not_applicable,
         "engine": plan.preprocess.engine,

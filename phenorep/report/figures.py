@@ -76,9 +76,20 @@ def _legend(figure, marks: dict, **where) -> None:
         figure.legend(list(marks.values()), names, **({"fontsize": 8, "handletextpad": 0.3, "columnspacing": 1.2} | where))
 
 
-def epochs(name: str, rows: pd.DataFrame, folder: Path) -> Iterator[Figure]:
-    """Scores along training, for measures whose encoders were saved on the way (rows of `tables.summarise`)."""
-    rows = rows[rows["epoch"] != "final"].assign(epoch=lambda table: table["epoch"].astype(int))
+def epochs(name: str, rows: pd.DataFrame, lengths: dict[str, int], folder: Path) -> Iterator[Figure]:
+    """Scores along training, for methods whose encoders were saved on the way.
+
+    Parameters
+    ----------
+    rows
+        Of `tables.summarise`.
+    lengths
+        Epochs of each method that is trained: where its final encoder stands.
+    """
+    saved = set(rows.loc[rows["epoch"] != "final", "method"])
+    rows = rows[rows["method"].isin(saved & lengths.keys())]
+    ends = rows["method"].map(lengths).astype(str)
+    rows = rows.assign(epoch=rows["epoch"].where(rows["epoch"] != "final", ends).astype(int))
     for (evaluation, metric), part in rows.groupby(["evaluation", "metric"], sort=False):
         lines = part.groupby(["method", "profile", "epoch"], sort=False, as_index=False)["value"].mean()
         figure = drawing.canvas(6.5, 3.2)

@@ -90,7 +90,7 @@ def _study(name: str, study: dict, scores: pd.DataFrame, plan: dict, folder: Pat
     controls = [method for method in study["methods"] if tables.is_control(plan["config"], method)]
     steps: list[tuple[str, Callable[[], Iterable[Figure]]]] = [
         ("scores", lambda: figures.scores(name, judged, folder)),
-        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls), folder)),
+        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls), plan["epochs"], folder)),
         ("maps", lambda: maps.maps(name, study, plan, verdicts, folder)),
         ("confusion", lambda: figures.confusion(name, study, plan, verdicts, folder)),
         ("doses", lambda: figures.doses(name, study, plan, verdicts, folder)),

@@ -104,6 +104,7 @@ def make_run(folder) -> dict:
         "config": config,
         "studies": {"first": {**study, "evaluations": ["matching"], "seeds": [0]}},
         "datasets": {"made": {"about": about, "plates": ["p0", "p1"]}},
+        "epochs": dict.fromkeys(METHODS, 3),
         "skipped": [{"study": "first", "method": "slow", "reason": "takes a week"}],
         "not_applicable": [{"study": "first", "profile": "raw", "evaluation": "wells", "reason": "reads wells"}],
         "engine": "native",

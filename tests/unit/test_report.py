@@ -118,6 +118,12 @@ def test_every_figure_has_data_a_caption_and_a_bearable_size(run):
         assert (folder / "figures" / f"{name}.svg").stat().st_size < 300_000
 
 
+def test_the_final_encoder_stands_at_the_last_epoch_of_its_training(run):
+    folder, _, _ = run
+    (path,) = (folder / "figures").glob("epochs_*.csv")
+    assert sorted(set(pd.read_csv(path)["epoch"])) == [1, 2, 3]
+
+
 def test_fields_left_out_are_listed_once(run):
     folder, text, _ = run
     table = pd.read_csv(folder / "figures" / "left_out.csv")
