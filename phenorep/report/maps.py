@@ -18,6 +18,7 @@ MOST_ROWS = 3000
 MOST_MARKS = 500
 COLUMNS = {"mechanism": ("Metadata_MoA", "Metadata_Compound", "Metadata_Perturbation"), "plate": ("Metadata_Plate",)}
 COLUMNS |= {"batch": ("Metadata_Batch",)}
+STANDING_IN = {"Metadata_Compound": "compound", "Metadata_Perturbation": "perturbation"}
 NAMES_SHOWN = 12
 # What a mark stands for, the preferred first; a treatment's profile has no plate of its own to be coloured by.
 LEVELS = ("well", "plate", "treatment")
@@ -112,7 +113,8 @@ def _draw(places: np.ndarray, groups: dict[str, pd.Series]):
         order = np.argsort(names.to_numpy() != "", kind="stable")  # grey below the colours
         colours = [palette[names.iloc[index]] for index in order]
         axes.scatter(*places[order].T, c=colours, s=size, lw=0, alpha=0.8, rasterized=len(places) > MOST_MARKS)
-        axes.set(xticks=[], yticks=[], title=title)
+        # Where no mechanism is known, the compounds stand for it, and are called what they are.
+        axes.set(xticks=[], yticks=[], title=STANDING_IN.get(names.name, title))
         axes.spines[:].set_visible(True)
         axes.spines[:].set_color(FAINT)
         named = [text for text in palette if text]
