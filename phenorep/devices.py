@@ -28,9 +28,15 @@ class Compute:
             raise ValueError("checkpoint_minutes must not be negative")
 
 
-def configure(values: dict | None) -> Compute:
-    """The block ``compute`` with its defaults; raises `UserError` on a wrong key or value."""
-    return plugins.configure(Compute, values or {}, "compute")
+def configure(values: dict | None, **fixed) -> Compute:
+    """The block ``compute`` (None: it is absent) with its defaults; raises `UserError` on a wrong key or value.
+
+    Parameters
+    ----------
+    fixed
+        Keys that the job decides, whatever the block says: embedding takes one device.
+    """
+    return plugins.configure(Compute, {**(values or {}), **fixed}, "compute")
 
 
 def accelerator(compute: Compute) -> str:

@@ -51,7 +51,7 @@ def make(
         facts = encoders.stated(encoder)  # before the samples: the reason of a missing encoder is the one to pass on
         name = block or facts["recipe"]
         samples = Samples.open(list(tables), list(statistics))
-        settings = devices.configure({**(compute or {}), "devices": 1})  # more would train, not embed
+        settings = devices.configure(compute, devices=1)  # more would train, not embed
         device = torch.device(devices.accelerator(settings))
         network = encoders.Encoder.load(encoder, device)
         planes = network.positions(samples.channels, channels, str(tables[0]))

@@ -101,7 +101,7 @@ def _embed(config: Config, inputs: Inputs, rows: np.ndarray, ways: list[tuple]) 
     from phenorep import devices
     from phenorep.encoders import Encoder
 
-    device = devices.accelerator(devices.configure({**inputs.compute, "devices": 1}))
+    device = devices.accelerator(devices.configure(inputs.compute, devices=1))
     encoder = Encoder.load(inputs.encoder, device)
     samples = inputs.samples
     planes = encoder.positions(list(samples.channels), where="samples")
