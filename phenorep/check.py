@@ -1,34 +1,46 @@
-"""The check that comes before everything: every plug-in that the configuration names is imported, every key checked."""
+"""The check that comes before anything costly: every plug-in that the configuration names is imported, every key checked."""
 
-import json
+from contextlib import contextmanager
 from pathlib import Path
 
-from phenorep import __version__, contracts, devices, plugins
+from phenorep import __version__, configuration, contracts, devices, plugins
 from phenorep.errors import UserError
 
 
-def make(blocks: dict, output: str | Path) -> None:
-    """Check the types and ranges of all keys of a resolved configuration; write it to `output` as JSON.
+def make(config: dict, output: str | Path) -> None:
+    """Check a configuration as `blocks` does; write it to `output`, resolved, as JSON."""
+    contracts.write_json({"version": __version__, "config": blocks(config)}, output)
+
+
+@contextmanager
+def passed(config: dict):
+    """Go on only with a configuration that is right in every block: nothing costly is begun that must end in an error."""
+    blocks(config)
+    yield
+
+
+def blocks(config: dict) -> dict:
+    """The resolved configuration, after a check of the types and ranges of all keys.
 
     Raises
     ------
     UserError
         With all that is wrong, one line each.
     """
+    resolved = configuration.resolve(config)
     wrong = []
     try:
-        devices.configure(blocks["compute"])
+        devices.configure(resolved["compute"])
     except UserError as error:
         wrong.append(str(error))
-    for kind, name, use, keys in _named(blocks):
+    for kind, name, use, keys in _named(resolved):
         try:
             plugins.configure(plugins.load(kind, use).Config, keys, name)
         except UserError as error:
             wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
-    with contracts.replacing(output) as temporary:
-        temporary.write_text(json.dumps({"version": __version__, "config": blocks}, indent=1, sort_keys=True) + "\n")
+    return resolved
 
 
 def _named(blocks: dict):

@@ -181,6 +181,12 @@ def not_run(path: str | Path) -> str | None:
     return about(path).get("not_run")
 
 
+def write_json(value: dict, path: str | Path) -> None:
+    """Write plain values as JSON; equal values give equal files."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a CSV with enough digits to compare, few enough not to show rounding of the last bit."""
     with replacing(path) as temporary:

@@ -108,7 +108,6 @@ def summary(plan: Plan) -> dict:
         "files": {
             "scores": f"results/scores/{plan.name}.csv",
             "costs": f"results/costs/{plan.name}.csv",
-            "check": "results/check.json",
             **{kind: entries for kind, entries in files(plan).items() if kind not in ("scores", "costs")},
         },
     }

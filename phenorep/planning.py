@@ -287,8 +287,3 @@ class Plan:
         """Digest of what decides the weights of an encoder: its recipe and the training loop."""
         files = [*self.plugin_files("methods", [method]), plugins.ROOT / "training.py"]
         return digests.of(files, without=digests.PLUMBING)
-
-    def all_plugin_files(self) -> list[Path]:
-        """Files of all plug-ins that the configuration names."""
-        files = [path for kind in configuration.FRAME for path in self.plugin_files(kind, list(self.blocks[kind]))]
-        return files + [path for profile in self.blocks["profiles"] for path in self.step_files(profile)]

@@ -53,7 +53,7 @@ def make(plan: dict, output: str, folder: str, config: str | None = None) -> Non
             versions={"phenorep": plan.get("version", __version__), **provenance.versions()},
             commit=provenance.commit(),
             folder=os.path.relpath(folder, Path(output).parent or "."),
-            paths={key: plan["files"][key] for key in ("scores", "costs", "check") if plan["files"].get(key)},
+            paths={key: plan["files"][key] for key in ("scores", "costs") if plan["files"].get(key)},
             link=lambda path: os.path.relpath(path, Path(output).parent or "."),
         )
     )

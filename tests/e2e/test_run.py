@@ -72,6 +72,27 @@ def test_changed_settings_of_a_method_retrain_that_method_alone(finished, config
     assert set(planned) == {"pretrain", "embed", "concat", "normalise", "evaluate"}
 
 
+def test_changed_preprocessing_makes_everything_again_in_one_run(finished, config):
+    """Samples are `ancient` for training: what decides them must reach it another way, and at once."""
+    config["preprocess"] = {"illumination": {"smoothing": "none"}}
+    planned = finished.planned(config)
+    assert {rule: planned[rule] for rule in ("illumination", "samples", "pretrain", "embed")} == {
+        **{"illumination": 2, "samples": 2},
+        **{"pretrain": 3, "embed": 4},
+    }
+    assert "fields" not in planned
+
+
+def test_touched_samples_retrain_nothing(finished, config):
+    paths = list(finished.folder.glob("results/screen/samples/cells/*"))
+    for path in paths:
+        path.touch()
+    assert "pretrain" not in finished.planned(config)
+    # Put back: what lies behind the samples is newer again.
+    for path in paths:
+        os.utime(path, (1, 1))
+
+
 def test_changed_recipe_retrains_its_methods_alone(finished, config):
     path = finished.folder / "phenorep/methods/simclr.py"
     original = path.read_text()

@@ -98,7 +98,7 @@ def make_run(folder) -> dict:
         "licence": "CC0",
         "simulated": True,
     }
-    paths = {"scores": str(folder / "scores.csv"), "costs": str(folder / "costs.csv"), "check": str(folder / "check.json")}
+    paths = {"scores": str(folder / "scores.csv"), "costs": str(folder / "costs.csv")}
     return {
         "name": "trial",
         "config": config,

@@ -31,7 +31,9 @@ class Workflow:
         """Plan a run and return the number of jobs per rule, `all` and the total left out."""
         result = self.snakemake("--dry-run", *arguments, config=config)
         assert result.returncode == 0, result.stdout + result.stderr
-        return job_counts(result.stdout + result.stderr)
+        found = job_counts(result.stdout + result.stderr)
+        assert found.pop("recipe", 0) == found.get("pretrain", 0), "each encoder has a file of what decides its weights"
+        return found
 
     def refusal(self, config: dict, *arguments: str) -> str:
         """Plan a run that must fail, and return what it says."""

@@ -56,9 +56,14 @@ def steps_of(wildcards):
     return [{step["step"]: step["keys"]} for step in plan.blocks["profiles"][wildcards.profile]]
 
 
-def training_settings(wildcards):
-    """All settings that decide what an encoder learns from."""
-    return plan.training_settings(encoded(wildcards))
+def recipe_of(wildcards):
+    """All that decides the weights of an encoder."""
+    return {
+        "method": plan.settings("methods", wildcards.method),
+        "sources": plan.training_sources(encoded(wildcards)),
+        "made_of": plan.training_settings(encoded(wildcards)),
+        "code": plan.recipe_digest(wildcards.method),
+    }
 
 
 def member_names(wildcards):
@@ -97,12 +102,6 @@ def code_digest(script, *kinds):
         return digests.of([file, *files])
 
     return digest
-
-
-def code_of_check(wildcards):
-    """Digest of everything that the configuration names: the check is made again when any of it changed."""
-    script = ROOT / "workflow" / "scripts" / "check.py"
-    return digests.of([script, *plan.all_plugin_files()])
 
 
 def recipe_digest(wildcards):

@@ -1,5 +1,9 @@
 # The configuration is checked first of all; images are downloaded, unpacked or drawn; fields of view are listed.
 
+# Made once, before the first download, and without parameters, so that it is never out of date: what runs again would hide from
+# Snakemake, through `ancient` files, that jobs behind it are out of date by parameters of their own. Training checks the
+# configuration by itself whenever it starts.
+
 
 rule check:
     output:
@@ -14,14 +18,13 @@ rule check:
     resources:
         mem_mb=2000,
         runtime=10,
-    params:
-        config=plan.blocks,
-        code=code_of_check,
     script:
         "../scripts/check.py"
 
 
 rule download:
+    input:
+        check=ancient("results/check.json"),
     output:
         directory("resources/{dataset}/{archive}"),
     log:
@@ -46,6 +49,7 @@ rule fields:
     input:
         archives=archives_of,
         sources=sources_of,
+        check=ancient("results/check.json"),
     output:
         "results/{dataset}/fields/{plate}.parquet",
     log:

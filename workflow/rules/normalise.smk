@@ -3,7 +3,7 @@
 
 rule normalise:
     input:
-        "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
+        embeddings="results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
     output:
         profiles="results/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.parquet",
         fitted="results/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.npz",

@@ -4,7 +4,6 @@
 rule illumination:
     input:
         fields="results/{dataset}/fields/{plate}.parquet",
-        check=ancient("results/check.json"),
     output:
         "results/{dataset}/illumination/{plate}.npz",
     log:

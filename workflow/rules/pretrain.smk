@@ -1,13 +1,34 @@
-# Encoders are trained, or made ready. Samples and the check are `ancient`: GPU hours are not spent again because a table was
-# rewritten with the same content. What does count stands in the parameters. The block `compute` does not: jobs read it from
-# the configuration, which Snakemake does not track, because another device is no reason to train again.
+# Encoders are trained, or made ready. GPU hours are not spent again because a table was rewritten with the same content, so
+# samples are `ancient`, and what does decide the weights is written to a file of its own, which is not. The block `compute` is
+# not among it: jobs read that from the configuration, which Snakemake does not track, because another device is no reason.
+
+
+rule recipe:
+    output:
+        "results/{dataset}/encoders/{samples}/{method}/seed{seed}/recipe.json",
+    log:
+        "logs/{dataset}/encoders/{samples}/{method}/seed{seed}.recipe.log",
+    benchmark:
+        "results/benchmarks/{dataset}/encoders/{samples}/{method}/seed{seed}.recipe.tsv"
+    wildcard_constraints:
+        method=one_of(plan.trained()),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        recipe=recipe_of,
+    script:
+        "../scripts/recipe.py"
 
 
 rule pretrain:
     input:
+        recipe="results/{dataset}/encoders/{samples}/{method}/seed{seed}/recipe.json",
         samples=ancient(training_files),
         init=ancient(init_of),
-        check=ancient("results/check.json"),
     output:
         encoder="results/{dataset}/encoders/{samples}/{method}/seed{seed}/encoder.safetensors",
         training="results/{dataset}/encoders/{samples}/{method}/seed{seed}/training.csv",
@@ -28,7 +49,6 @@ rule pretrain:
     params:
         method=settings("methods", "method"),
         sources=training_sources,
-        made_of=training_settings,
         code=recipe_digest,
     script:
         "../scripts/pretrain.py"

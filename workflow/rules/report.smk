@@ -48,7 +48,6 @@ rule page:
     input:
         scores="results/scores/{name}.csv",
         costs="results/costs/{name}.csv",
-        check="results/check.json",
         details=report_files("details"),
         profiles=report_files("profiles"),
         training=report_files("training"),

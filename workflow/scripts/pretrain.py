@@ -1,6 +1,6 @@
-from phenorep import logs, pretrain
+from phenorep import check, logs, pretrain
 
-with logs.to(snakemake.log[0]):
+with logs.to(snakemake.log[0]), check.passed(snakemake.config):
     pretrain.make(
         snakemake.params.method,
         snakemake.params.sources,
