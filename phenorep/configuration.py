@@ -65,6 +65,10 @@ def _check_frame(config: dict) -> None:
         if error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             raise UserError(f"{where}: the key '{missing[0]}' is needed.")
+        if "seeds" in error.path:
+            raise UserError(f"{where}: {error.instance!r} is no seed: seeds are whole numbers from 0.")
+        if error.validator == "not":
+            raise UserError(f"{where}: '{error.instance}' names something of phenorep's own; choose another name.")
         if error.validator == "pattern":
             raise UserError(
                 f"{where}: '{error.instance}' cannot name a file. Use letters, digits, '_' and '-', a letter first."
@@ -118,6 +122,8 @@ def _steps(profile: str, steps: list) -> list[dict]:
         if not isinstance(item, dict) or len(item) != 1:
             raise UserError(f"{where}: a step is one name with its keys, like 'tvn: {{fit: negative}}', not {item!r}.")
         ((step, keys),) = item.items()
+        if not isinstance(keys or {}, dict):
+            raise UserError(f"{where}: {step}: {keys!r} are no keys; write them like '{step}: {{key: value}}'.")
         if step not in plugins.names("steps"):
             raise UserError(f"{where}: there is no step '{step}'. {plugins.suggest(step, plugins.names('steps'))}")
         known = plugins.config_keys("steps", step)

@@ -1,5 +1,6 @@
 """What a run leaves: the files that the report and the tables of scores and costs are made from."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from phenorep import __version__, plugins
@@ -30,11 +31,16 @@ def files(plan: Plan) -> dict[str, list[dict]]:
         if score["profile"] != "none":
             path = encoded.path("profiles", f"{encoded.epoch}/{score['profile']}.parquet")
             profiles[path] = {**vars(encoded), "profile": score["profile"], "path": path}
+    for encoded in list(embeddings):
+        for member in plan.members(encoded.method):
+            own = replace(encoded, method=member, seed=plan.seed(member, encoded.seed))
+            embeddings.setdefault(own, {**vars(own), "path": own.path("embeddings", f"{own.epoch}.parquet")})
+            encoders[own] = None
     found["profiles"] = list(profiles.values())
     found["embeddings"] = list(embeddings.values())
     found["training"] = [_training(encoded) for encoded in encoders if _has_own_encoder(plan, encoded)]
     found |= _plate_files(plan)
-    found["costs"] = _costs(found)
+    found["costs"] = _costs(plan, found)
     return found
 
 
@@ -75,10 +81,15 @@ _MAKERS = {
 }
 
 
-def _costs(found: dict[str, list[dict]]) -> list[dict]:
+def _costs(plan: Plan, found: dict[str, list[dict]]) -> list[dict]:
     costs = []
-    for kind, rule in _MAKERS.items():
+    for kind, usual in _MAKERS.items():
         for entry in found[kind]:
+            rule = usual
+            if kind == "embeddings" and plan.members(entry["method"]):
+                rule = "concat"
+            if kind == "samples" and entry["samples"] in plan.views():
+                rule = "view"
             stem = entry["path"].rsplit(".", 1)[0].removesuffix("/training").replace("/field_quality/", "/nuclei/")
             costs.append({**entry, "rule": rule, "path": stem.replace("results/", "results/benchmarks/", 1) + ".tsv"})
     return costs

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from phenorep import configuration, digests, plugins, preprocessing, profiles, references
+from phenorep.errors import UserError
 
 
 @dataclass(frozen=True, order=True)
@@ -49,6 +50,13 @@ class Plan:
         # Refuses what this version cannot do before anything is planned.
         self.preprocess = preprocessing.settings(self.blocks["preprocess"])
         references.check(self.blocks, self.members)
+        # Whatever is wrong with plates, levels and epochs is said here, not in the middle of Snakemake's own planning.
+        for name, study in self.blocks["studies"].items():
+            self.plates(study["dataset"])
+            self.sources(study["dataset"])
+            if study["evaluations"] and self.encoded(study) and not self._pairs(study)[0]:
+                reasons = "; ".join(pair["reason"] for pair in self._pairs(study)[1]) or "it names no profiles"
+                raise UserError(f"studies: {name}: nothing would be scored: {reasons}. Change its profiles or evaluations.")
 
     # -- names -------------------------------------------------------------------------------------------------------
 
@@ -86,13 +94,21 @@ class Plan:
             else method
         )
 
+    def _origin(self, node: tuple[str, str, str]) -> tuple[str, str, str]:
+        """Dataset, samples and method of the encoder behind a method that borrows one."""
+        block = self.blocks["methods"][node[2]]
+        return self._origin(references.parse(self.blocks, block["from"], "from")) if "from" in block else node
+
     def members(self, method: str) -> list[str]:
         """Methods whose embeddings this one puts side by side; none for an ordinary method."""
         block = self.blocks["methods"][method]
         if block["use"] is None:
             return []
         key = plugins.constants("methods", block["use"]).get("COMBINES")
-        return list(block["keys"].get(key) or []) if key else []
+        named = block["keys"].get(key) or [] if key else []
+        if not isinstance(named, list):
+            raise UserError(f"methods: {method}: {key}: {named!r} is no list of methods, like [first, second].")
+        return named
 
     def settings(self, kind: str, name: str) -> dict:
         """A block as a job gets it: what to use and with which keys."""
@@ -125,10 +141,14 @@ class Plan:
         module, config = self.dataset(dataset)
         return [f"resources/{dataset}/{archive}" for archive in module.archives(config, plate)]
 
-    def sources(self, dataset: str) -> list[str]:
-        """Tables of the user that are read where they lie."""
-        module, config = self.dataset(dataset)
-        return [str(path) for path in module.sources(config)]
+    def sources(self, name: str) -> list[str]:
+        """Tables of the user that a dataset reads where they lie."""
+        module, config = self.dataset(name)
+        paths = [str(path) for path in module.sources(config)]
+        for path in paths:
+            if not Path(path).is_file():
+                raise UserError(f"datasets: {name}: there is no file {path}. Relative paths start at the working directory.")
+        return paths
 
     # -- methods -----------------------------------------------------------------------------------------------------
 
@@ -162,7 +182,7 @@ class Plan:
                 samples = self.blocks["samples"][samples].get("of")
         block = self.blocks["methods"][encoded.method]
         if "init" in block:
-            start = Encoded(*references.parse(self.blocks, block["init"], "init"), encoded.seed)
+            start = Encoded(*self._origin(references.parse(self.blocks, block["init"], "init")), encoded.seed)
             found += [self.blocks["methods"][start.method], self.recipe_digest(start.method), self.training_settings(start)]
         return [*found, preprocessing.decisive(self.preprocess)]
 
@@ -173,9 +193,13 @@ class Plan:
             return ["final"]
         keys = plugins.config_keys("methods", block["use"]) | block["keys"]
         saved = keys.get("save_epochs")
-        if isinstance(saved, dict):
-            saved = range(int(saved["every"]), int(keys["epochs"]) + 1, int(saved["every"]))
-        return [*(str(epoch) for epoch in saved or []), "final"]
+        try:
+            if isinstance(saved, dict):
+                saved = range(int(saved["every"]), int(keys["epochs"]) + 1, int(saved["every"]))
+            return [*(str(int(epoch)) for epoch in saved or []), "final"]
+        except (KeyError, TypeError, ValueError) as error:
+            wanted = f"{{every: N}} or a list of epochs, with 'epochs' a number (it is {keys.get('epochs')!r})"
+            raise UserError(f"methods: {method}: save_epochs: {keys['save_epochs']!r} is not {wanted}.") from error
 
     def encoder(self, dataset: str, samples: str, method: str, seed: int, epoch: str = "final") -> str | None:
         """The file (of a saved epoch: its directory) of the encoder that a method applies; None if it combines others."""
@@ -229,13 +253,19 @@ class Plan:
                 fitting.append(("none", evaluation))
                 continue
             for profile in study["profiles"]:
-                level = profiles.level([{step["step"]: step["keys"]} for step in self.blocks["profiles"][profile]])
+                level = self._level(profile)
                 if constants.get("LEVEL") in (None, level):
                     fitting.append((profile, evaluation))
                 else:
                     reason = f"{evaluation} reads profiles of level {constants['LEVEL']}, {profile} is of level {level}"
                     unfit.append({"profile": profile, "evaluation": evaluation, "reason": reason})
         return fitting, unfit
+
+    def _level(self, profile: str) -> str:
+        try:
+            return profiles.level(self.blocks["profiles"][profile])
+        except TypeError as error:
+            raise UserError(f"profiles: {profile}: 'by' must be a level or a list of levels, like 'by: well'.") from error
 
     def needs(self, evaluation: str) -> set[str]:
         """Sorts of files that an evaluation reads."""

@@ -119,8 +119,9 @@ def stage(preprocess: Preprocess, name: str) -> dict:
 
 
 def decisive(preprocess: Preprocess) -> dict:
-    """All settings that decide what the samples look like, with defaults."""
-    return stage(preprocess, "illumination") | stage(preprocess, "nuclei")
+    """All settings that decide what the samples look like, with defaults; what bad images do is none of them."""
+    found = stage(preprocess, "illumination") | stage(preprocess, "nuclei")
+    return {key: value for key, value in found.items() if key != "on_bad_image"}
 
 
 def _plain(chosen: Illumination | Segmentation) -> dict:

@@ -69,7 +69,10 @@ def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, edge
         if members(other[2]):
             raise UserError(f"methods: {method}: {key}: '{other[2]}' has no encoder of its own: name one of its members.")
         edges[node].append(other)
-    for number, source in enumerate(block.get("train") or [], 1):
+    sources = block.get("train") or []
+    if not isinstance(sources, list) or not all(isinstance(source, dict) for source in sources):
+        raise UserError(f"methods: {method}: train: must be a list of sources, like [{{samples: dataset/samples}}].")
+    for number, source in enumerate(sources, 1):
         where = f"methods: {method}: train: {number}"
         for key in source:
             if key not in SOURCE_KEYS:

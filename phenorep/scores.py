@@ -10,7 +10,10 @@ import pandas as pd
 from phenorep import contracts
 
 # Labels of these columns name a compound or what it does: an encoder that saw them has seen the answer.
-_IDENTIFYING = ("Metadata_Compound", "Metadata_Treatment", "Metadata_Perturbation", "Metadata_MoA")
+_IDENTIFYING = (
+    *("Metadata_Compound", "Metadata_Treatment", "Metadata_Perturbation", "Metadata_MoA"),
+    *("Metadata_Control", "Metadata_Dose", "Metadata_Concentration"),
+)
 
 
 def collect(paths: Iterable[str | Path], out: str | Path) -> None:
@@ -59,9 +62,10 @@ def trained_on_text(about: dict) -> str:
 def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | None = None) -> str:
     """What of the evaluated rows the training labels showed: ``none``, ``compound`` or ``well``.
 
-    Labels count that name a compound, treatment or mechanism, or that the evaluation itself predicts. ``well``: those of
-    these very wells were shown; a source that does not list its wells and has no condition ``where`` showed all of its
-    dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands in the table.
+    Labels count that name a compound, treatment, dose, mechanism or control, or that the evaluation itself predicts.
+    ``well``: those of these very wells were shown; a source that does not list its wells and has no condition ``where`` showed
+    all of its dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands in the
+    table.
 
     Parameters
     ----------

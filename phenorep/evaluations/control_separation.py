@@ -129,7 +129,7 @@ def _wells(config: Config, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarra
     table = table.sort_values(["Metadata_Plate", "Metadata_Well"], kind="stable", ignore_index=True)
     negative = negatives(table, ", or leave this evaluation out of the study")
     control = plain(table, "Metadata_Control")
-    positive = control == "positive" if config.positive == "positive" else ~negative
+    positive = control == "positive" if config.positive == "positive" else ~negative & _holds_something(table)
     plates = plain(table, "Metadata_Plate")
     usable, stated = [], []
     for plate in sorted(set(plates)):
@@ -144,6 +144,14 @@ def _wells(config: Config, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarra
         raise NotRun(" ".join(["no plate has wells to compare:", *stated[:3], *([] if positive.any() else [remedy])]))
     kept = np.isin(plates.astype(str), usable) & (positive | negative)
     return table[kept].reset_index(drop=True), positive[kept], plates[kept], stated
+
+
+def _holds_something(table: pd.DataFrame) -> np.ndarray:
+    """Which wells hold a compound or another perturbation: an empty well is neither treated nor a control."""
+    known = [name for name in ("Metadata_Compound", "Metadata_Perturbation") if name in table]
+    if not known:
+        return np.ones(len(table), dtype=bool)
+    return np.any([plain(table, name) != "" for name in known], axis=0)
 
 
 def _permuted(labels: np.ndarray, plates: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -72,6 +72,49 @@ def device(config):
     config["compute"] = {"device": "gpu"}
 
 
+def saved_epochs(config):
+    config["methods"]["simclr"] = {"save_epochs": {"evry": 1}}
+    config["studies"]["tiny"]["methods"] = ["simclr"]
+
+
+def seeds(config):
+    config["studies"]["tiny"]["seeds"] = [1.5]
+
+
+def level(config):
+    config["profiles"]["raw"] = [{"aggregate": {"by": 5}}]
+
+
+def members_no_list(config):
+    config["methods"]["both"] = {"use": "concat", "members": "random"}
+    config["studies"]["tiny"]["methods"] = ["both"]
+
+
+def train_no_list(config):
+    config["methods"]["simclr"] = {"train": ["screen/cells"]}
+    config["studies"]["tiny"]["methods"] = ["simclr"]
+
+
+def step_without_keys(config):
+    config["profiles"]["raw"] = [{"tvn": 5}]
+
+
+def nothing_to_score(config):
+    config["profiles"]["raw"] = [{"aggregate": {"by": "well"}}]
+
+
+def absent_table(config):
+    config["datasets"]["screen"] = {"use": "table", "table": "welz.csv"}
+
+
+def absent_plate_map(config):
+    config["datasets"]["screen"] = {"use": "table", "table": __file__, "plate_map": "welz.csv"}
+
+
+def reserved_name(config):
+    config["name"] = "templates"
+
+
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
@@ -91,6 +134,16 @@ def device(config):
         (name_with_a_slash, ["name", "'a/b'"]),
         (plate_outside, ["samples", "'../cells'"]),
         (device, ["compute: device", "auto"]),
+        (saved_epochs, ["methods: simclr: save_epochs", "{every: N}"]),
+        (seeds, ["studies: tiny: seeds", "1.5"]),
+        (level, ["profiles: raw", "by: well"]),
+        (members_no_list, ["methods: both: members", "[first, second]"]),
+        (train_no_list, ["methods: simclr: train", "samples: dataset/samples"]),
+        (step_without_keys, ["profiles: raw: step 1: tvn", "{key: value}"]),
+        (nothing_to_score, ["studies: tiny", "moa_matching reads profiles of level treatment"]),
+        (absent_table, ["welz.csv"]),
+        (absent_plate_map, ["test_refusals.py"]),
+        (reserved_name, ["'templates'", "another name"]),
     ],
 )
 def test_refused(workflow, screen, break_it, says):

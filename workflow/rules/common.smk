@@ -53,7 +53,7 @@ def preprocess_settings(stage):
 
 def steps_of(wildcards):
     """Steps of a profile."""
-    return [{step["step"]: step["keys"]} for step in plan.blocks["profiles"][wildcards.profile]]
+    return plan.blocks["profiles"][wildcards.profile]
 
 
 def recipe_of(wildcards):
