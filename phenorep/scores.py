@@ -63,9 +63,9 @@ def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | N
     """What of the evaluated rows the training labels showed: ``none``, ``compound`` or ``well``.
 
     Labels count that name a compound, treatment, dose, mechanism or control, or that the evaluation itself predicts.
-    ``well``: those of these very wells were shown; a source that does not list its wells and has no condition ``where`` showed
-    all of its dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands in the
-    table.
+    ``well``: those of these very wells were shown; a source that does not list its wells and has no condition ``where``
+    showed all of its dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands
+    in the table.
 
     Parameters
     ----------
