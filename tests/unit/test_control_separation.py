@@ -94,6 +94,13 @@ def test_treated_wells_take_the_place_of_positive_ones():
     assert run(table, positive="treated")[0]["auc", "none"].value > 0.95
 
 
+def test_an_empty_well_is_not_treated():
+    table = wells(positive=0, treated=10, shift=10).assign(Metadata_Compound="drug")
+    count = run(table, positive="treated")[0]["auc", "none"].n
+    table.loc[table["Metadata_Control"] == "", "Metadata_Compound"] = ["drug"] * 8 + [""] * 2
+    assert run(table, positive="treated")[0]["auc", "none"].n == count - 2
+
+
 def test_no_negative_control_is_an_error_that_names_the_column():
     with pytest.raises(UserError, match="Metadata_Control"):
         run(wells(negative=0))

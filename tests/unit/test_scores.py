@@ -74,6 +74,12 @@ def test_labels_of_the_target_itself_are_a_leak():
     assert scores.leak([source], EVALUATED, "screen", target="Label_Quality") == "well"
 
 
+@pytest.mark.parametrize("label", ["Metadata_Control", "Metadata_Dose"])
+def test_labels_of_controls_and_doses_are_a_leak(label):
+    source = SHOWN | {"labels": label, "shown": {label: ["1"]}, "wells": ["p1/B02"]}
+    assert scores.leak([source], EVALUATED, "screen") == "well"
+
+
 def test_sources_are_found_in_encoders_side_by_side():
     other = {"samples": "rxrx1/fields", "labels": None}
     about = {
