@@ -75,8 +75,7 @@ def make(
         return
     devices.accelerator(settings)
     path = Path(outputs[0]).with_name("job.json")
-    with contracts.replacing(path) as temporary:
-        temporary.write_text(json.dumps(job))
+    contracts.write_json(job, path)
     # Lightning starts one process for each device with the command line of this one: it must be a plain module.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugins.ROOT.parent), *sys.path])}
     ended = subprocess.run([sys.executable, "-m", "phenorep.training", str(path)], env=environment, check=False)

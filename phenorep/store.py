@@ -198,8 +198,7 @@ def _finish(table: pd.DataFrame, facts: dict, sums: Sums, samples: dict, outputs
     facts = facts | {"count": len(table), "mean": sums.mean(), "std": sums.std()}
     about = {"illumination": facts["illumination"], "strategy": samples}
     contracts.write_table(table, outputs.table, "samples", about)
-    with contracts.replacing(outputs.statistics) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    contracts.write_json(facts, outputs.statistics)
 
 
 class Samples:
