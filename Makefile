@@ -5,10 +5,12 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test format report setup setup-dev unlock lock clean
+.PHONY: help demo test format report setup setup-dev cellprofiler unlock lock clean
 
 # Another Python 3.11, where it is not called so: make demo PYTHON=/path/to/python3.11
 PYTHON ?= python3.11 python3 python
+# The same for CellProfiler's Python 3.9.
+PYTHON39 ?= python3.9 $(wildcard $(HOME)/.pyenv/versions/3.9*/bin/python3.9)
 # Further arguments of snakemake and of pytest: make demo SNAKEMAKE_ARGS="--cores 1"
 SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?= -n 2
@@ -31,11 +33,17 @@ help: ## List the targets
 
 demo: .venv/.requirements ## Set up, then run the demonstration; the report is reports/demo/index.html
 	@python -m phenorep.locks
-	snakemake $(SNAKEMAKE_ARGS)
+	$(CELLPROFILER_IF_POSSIBLE)
+	engine=()
+	if [ -e .cellprofiler/.requirements ]; then
+	    engine=(--config "preprocess={engine: cellprofiler, cellprofiler: .cellprofiler/bin/cellprofiler}")
+	fi
+	snakemake "$${engine[@]}" $(SNAKEMAKE_ARGS)
 
 # All checks run, so that one call shows everything that is wrong; pytest's summary comes last.
 test: .venv/.requirements-dev ## Set up, then run all checks and tests
-	@failed=()
+	@$(CELLPROFILER_IF_POSSIBLE)
+	failed=()
 	check() { echo "== $$*"; "$$@" || failed+=("$$*"); }
 	check ruff check .
 	check ruff format --check .
@@ -61,14 +69,18 @@ setup: .venv/.requirements ## Create .venv with all that the workflow needs
 
 setup-dev: .venv/.requirements-dev ## ... and with what the checks and tests need
 
-clean: ## Remove .venv (results stay)
-	rm -rf .venv
+cellprofiler: .cellprofiler/.requirements ## Install CellProfiler 4.2 in .cellprofiler (needs Python 3.9 and a JDK)
+
+clean: ## Remove .venv and .cellprofiler (results stay)
+	rm -rf .venv .cellprofiler
 
 # Pins change only where a .in file asks for it; UPGRADE=--upgrade takes the newest of everything.
-COMPILE = uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --python-platform x86_64-unknown-linux-gnu $(UPGRADE)
+COMPILE = uv pip compile --quiet --generate-hashes --no-header --python-platform x86_64-unknown-linux-gnu $(UPGRADE)
 lock: .venv/.python ## Compile envs/*.in into envs/*.txt, with hashes
 	@cd envs
-	for name in uv requirements requirements-dev; do $(COMPILE) $$name.in --output-file $$name.txt; done
+	for name in uv requirements requirements-dev; do $(COMPILE) --python-version 3.11 $$name.in --output-file $$name.txt; done
+	$(COMPILE) --python-version 3.9 --override cellprofiler-left-out.txt cellprofiler.in --output-file cellprofiler.txt
+	$(COMPILE) --python-version 3.9 cellprofiler-build.in --output-file cellprofiler-build.txt
 
 # -- the environment ---------------------------------------------------------------------------------------------------
 # A stamp is written when a step has ended well; a mark stands while it works. What was killed is so found and made again.
@@ -129,3 +141,30 @@ endef
 
 .venv/.requirements-dev: envs/requirements-dev.txt .venv/.requirements
 	$(INSTALL)
+
+# -- CellProfiler, in an environment of its own ------------------------------------------------------------------------
+# `make demo` and `make test` install it where Python 3.9 and a JDK are found; else one line says why not. A `python3.9` may be
+# a shim that does not run, so each is tried.
+
+define CELLPROFILER_IF_POSSIBLE
+if ! $(MAKE) --no-print-directory cellprofiler > .cellprofiler.log 2>&1; then
+    echo "CellProfiler is not set up ($$(grep -m 1 '^CellProfiler needs' .cellprofiler.log || echo 'see .cellprofiler.log')): the native engine is used."
+fi
+endef
+
+.cellprofiler/.requirements: envs/cellprofiler-build.txt envs/cellprofiler.txt .venv/.python
+	@python39=
+	for candidate in $(PYTHON39); do
+	    if "$$candidate" -c "import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 9))" > /dev/null 2>&1; then python39=$$candidate; break; fi
+	done
+	if [ -z "$$python39" ]; then echo "CellProfiler needs Python 3.9: none of these runs: $(PYTHON39)"; exit 1; fi
+	if [ -z "$${JAVA_HOME:-}" ] && javac=$$(type -P javac); then JAVA_HOME=$$(dirname "$$(dirname "$$(readlink -f "$$javac")")"); fi
+	if ! [ -x "$${JAVA_HOME:-/none}/bin/javac" ]; then echo "CellProfiler needs a JDK with javac; JAVA_HOME names none"; exit 1; fi
+	export JAVA_HOME
+	rm -rf .cellprofiler
+	"$$python39" -m venv .cellprofiler
+	install() { .venv/bin/uv pip install --python .cellprofiler/bin/python --require-hashes "$$@"; }
+	install -r envs/cellprofiler-build.txt
+	install --no-deps --no-build-isolation-package python-javabridge -r envs/cellprofiler.txt
+	HOME=$$(mktemp -d) .cellprofiler/bin/cellprofiler --version
+	touch $@

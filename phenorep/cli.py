@@ -1,4 +1,4 @@
-"""The command line for what is done outside the workflow: ``phenorep normalise`` and ``phenorep plan``."""
+"""The command line for what is done outside the workflow: ``python -m phenorep table``, ``normalise`` and ``plan``."""
 
 import argparse
 import sys
@@ -14,6 +14,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="phenorep", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    table = commands.add_parser("table", help="list the images of a microscope's folder as a table, ready for a dataset")
+    table.add_argument("folder", help="the folder of one or more plates")
+    table.add_argument("--layout", default="auto", help="a file of phenorep/microscopes; auto: the one that fits (default)")
+    table.add_argument("--pattern", default="", help="regular expression with groups well, site, channel, ... over paths")
+    table.add_argument("--channels", help="w1=DNA,w2=Actin: these channels, under these names")
+    table.add_argument("--plates", help="'Plate 1=P1,Plate 2=P2': these plates, under these names")
+    table.add_argument("--time", help="which time point, where there are several")
+    table.add_argument("--plane", help="which plane, where there are several; 0: the projection that MetaXpress saves")
+    table.add_argument("--output", default="plates.csv", help="the table (default: plates.csv)")
+    table.add_argument("--plate-map", default="wells.csv", help="a plate map to fill in (default: wells.csv)")
+    table.set_defaults(run=_table)
 
     normalise = commands.add_parser("normalise", help="apply a fitted profile to embeddings of new plates")
     normalise.add_argument("embeddings", help="results/{dataset}/embeddings/.../{epoch}.parquet of the new plates")
@@ -32,6 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"phenorep: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _table(options: argparse.Namespace) -> None:
+    from phenorep import tabulation
+
+    print(tabulation.write(vars(options)))
 
 
 def _normalise(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ FIELD = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 REQUIRED = {
     "fields": (*FIELD, "Problem"),
     "nuclei": (*FIELD, "Nucleus", "Location_Center_X", "Location_Center_Y", "AreaShape_Area"),
+    "measurements": (*FIELD, "Field", "Nucleus"),
     "field_quality": (*FIELD, "Problem", "Count_Nuclei"),
     "samples": (*FIELD, "Sample"),
     "embeddings": (*FIELD, "Sample"),

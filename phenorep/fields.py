@@ -32,12 +32,12 @@ def well_name(text: str, where: str) -> str:
     return f"{match[1].upper()}{int(match[2]):02d}"
 
 
-def check_name(text: str, what: str, where: str) -> str:
+def check_name(text: str, what: str, where: str, remedy: str = "Change it in that file.") -> str:
     """Return a plate's, site's or channel's name if it can be part of a file name; raise `UserError` if not."""
     if not _NAME.fullmatch(text) or ".." in text:
         raise UserError(
             f"{where}: {text!r} cannot be the name of a {what}, since it becomes part of file names. Allowed are up to 100 "
-            "of A-Z, a-z, 0-9, '_', '-', '+' and single '.', starting with a letter or digit. Change it in that file."
+            f"of A-Z, a-z, 0-9, '_', '-', '+' and single '.', starting with a letter or digit. {remedy}"
         )
     return text
 

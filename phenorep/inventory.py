@@ -15,7 +15,7 @@ def files(plan: Plan) -> dict[str, list[dict]]:
     -------
     dict
         ``scores``, ``details``, ``profiles``, ``embeddings``, ``training``, ``fields``, ``quality``, ``illumination``,
-        ``samples`` and ``costs`` (benchmark files, with the ``rule`` that left them).
+        ``samples``, ``measurements`` and ``costs`` (benchmark files, with the ``rule`` that left them).
     """
     found: dict[str, list[dict]] = {"scores": [], "details": []}
     profiles, embeddings, encoders = {}, {}, {}
@@ -40,6 +40,7 @@ def files(plan: Plan) -> dict[str, list[dict]]:
     found["embeddings"] = list(embeddings.values())
     found["training"] = [_training(encoded) for encoded in encoders if _has_own_encoder(plan, encoded)]
     found |= _plate_files(plan)
+    found["measurements"] = _measurements(plan, found["embeddings"])
     found["costs"] = _costs(plan, found)
     return found
 
@@ -55,17 +56,30 @@ def _training(encoded: Encoded) -> dict:
 
 def _plate_files(plan: Plan) -> dict[str, list[dict]]:
     studies = plan.blocks["studies"].values()
-    found: dict[str, list[dict]] = {"fields": [], "quality": [], "illumination": [], "samples": []}
+    found: dict[str, list[dict]] = {"fields": [], "quality": [], "illumination": [], "engines": [], "samples": []}
     for dataset in sorted({study["dataset"] for study in studies}):
         for plate in plan.plates(dataset):
             where = {"dataset": dataset, "plate": plate}
             found["fields"].append({**where, "path": f"results/{dataset}/fields/{plate}.parquet"})
             found["quality"].append({**where, "path": f"results/{dataset}/field_quality/{plate}.parquet"})
             found["illumination"].append({**where, "path": f"results/{dataset}/illumination/{plate}.npz"})
+            if plan.preprocess.check:
+                found["engines"].append({**where, "path": f"results/{dataset}/engines/{plate}.parquet"})
     for dataset, samples in sorted({(study["dataset"], study["samples"]) for study in studies}):
         for plate, path in zip(plan.plates(dataset), plan.sample_files(dataset, samples)["tables"], strict=True):
             found["samples"].append({"dataset": dataset, "samples": samples, "plate": plate, "path": path})
     return found
+
+
+def _measurements(plan: Plan, embeddings: list[dict]) -> list[dict]:
+    """Measurements that these embeddings are made of."""
+    found = {}
+    for entry in embeddings:
+        if entry["method"] in plan.measured():
+            paths = plan.measurements(entry["dataset"], entry["samples"])
+            for plate, path in zip(plan.plates(entry["dataset"]), paths, strict=False):
+                found[path] = {"dataset": entry["dataset"], "plate": plate, "path": path}
+    return list(found.values())
 
 
 # Kind of file -> the rule that makes it. Benchmark files lie where results lie, under results/benchmarks.
@@ -74,6 +88,7 @@ _MAKERS = {
     "illumination": "illumination",
     "quality": "nuclei",
     "samples": "samples",
+    "measurements": "measurements",
     "training": "pretrain",
     "embeddings": "embed",
     "profiles": "normalise",
@@ -88,10 +103,16 @@ def _costs(plan: Plan, found: dict[str, list[dict]]) -> list[dict]:
             rule = usual
             if kind == "embeddings" and plan.members(entry["method"]):
                 rule = "concat"
+            if kind == "embeddings" and entry["method"] in plan.measured():
+                rule = "embed_measurements"
             if kind == "samples" and entry["samples"] in plan.views():
                 rule = "view"
             stem = entry["path"].rsplit(".", 1)[0].removesuffix("/training").replace("/field_quality/", "/nuclei/")
             costs.append({**entry, "rule": rule, "path": stem.replace("results/", "results/benchmarks/", 1) + ".tsv"})
+            if kind in ("illumination", "quality") and plan.preprocess.engine == "cellprofiler":
+                stage = "nuclei" if kind == "quality" else kind
+                path = f"results/benchmarks/{entry['dataset']}/cellprofiler/{stage}/{entry['plate']}.tsv"
+                costs.append({**entry, "rule": "cellprofiler", "path": path})
     return costs
 
 

@@ -1,41 +1,34 @@
 """Nuclei and field quality of a plate: one pass over its images."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from phenorep import contracts, parallel
+from phenorep import contracts, masks, parallel
 from phenorep.errors import UserError
-from phenorep.imaging import illumination, quality
+from phenorep.imaging import cellprofiler, illumination, intensity, quality
 from phenorep.imaging.segmentation import find_nuclei
-from phenorep.preprocessing import Segmentation, settings
+from phenorep.preprocessing import settings
 
 
-def make(
-    fields: str | Path,
-    illumination_path: str | Path,
-    preprocess: dict,
-    threads: int,
-    nuclei_out: str | Path,
-    quality_out: str | Path,
-) -> None:
-    """Write the nuclei and the field quality of a plate.
+def make(inputs, preprocess: dict, threads: int, outputs) -> None:
+    """Write the nuclei, their masks and the field quality of a plate.
 
     Parameters
     ----------
-    fields, illumination_path
-        The plate's fields table and illumination functions.
+    inputs
+        Paths of the plate's `fields` (table) and `illumination` (functions), as attributes; where CellProfiler was the
+        engine, also what was `staged` for it and what it `found`.
     preprocess
         The configuration's block, as `preprocessing.stage` gives it.
     threads
         Number of processes; the result does not depend on it.
-    nuclei_out
-        One row per nucleus: the field's metadata and labels, `Field` (row of the fields table), and what `measure` gives.
-    quality_out
-        One row per field: `Count_Nuclei`, the measures of `imaging.quality`, `Problem`.
+    outputs
+        Paths, as attributes: `nuclei` (one row per nucleus: the field's metadata and labels, `Field`, which is the row of
+        the fields table, and what `measure` gives), `masks` (`phenorep.masks`) and `quality` (one row per field:
+        `Count_Nuclei`, the measures of `imaging.quality`, `Problem`).
 
     Raises
     ------
@@ -45,49 +38,49 @@ def make(
         If the nuclear channel is not there, or if the plate has no nucleus at all.
     """
     chosen = settings(preprocess)
-    table = contracts.read_table(fields, "fields")
-    about = contracts.about(fields)
+    table = contracts.read_table(inputs.fields, "fields")
+    about = contracts.about(inputs.fields)
     channels = contracts.channels_of(table.columns)
-    channel = nuclear_channel(chosen.nuclei_settings, channels)
-    functions = illumination.load(illumination_path, channels)
-    rows = illumination.usable(table, fields)
-    intensity_max = about.get("intensity_max") or 2 ** int(rows[0]["BitDepth"]) - 1
+    channel = chosen.nuclei_settings.nuclear(channels)
+    functions = illumination.load(inputs.illumination, channels)
+    rows = illumination.usable(table, inputs.fields)
+    results = cellprofiler.Found(inputs.staged, inputs.found) if chosen.engine == "cellprofiler" else None
 
     found, qualities, problems = {}, {}, table["Problem"].tolist()
-    shared = (channels, channel, functions, chosen.nuclei_settings, intensity_max, chosen.on_bad_image)
-    for row, (nuclei, measures, problem) in zip(rows, parallel.in_order(_field, rows, threads, shared), strict=True):
-        if problem:
-            logging.getLogger(__name__).warning("left out: %s", problem)
-            problems[row["Field"]] = problem
-            continue
-        found[row["Field"]] = nuclei
-        qualities[row["Field"]] = {"Count_Nuclei": len(nuclei), **measures}
+    shared = (channels, channel, functions, chosen, about.get("intensity_max"), results)
+    with masks.writer(outputs.masks) as write_mask:
+        for row, result in zip(rows, parallel.in_order(_field, rows, threads, shared), strict=True):
+            field, (nuclei, labels, measures, problem) = row["Field"], result
+            if problem:
+                logging.getLogger(__name__).warning("left out: %s", problem)
+                problems[field] = problem
+                continue
+            found[field] = nuclei
+            qualities[field] = {"Count_Nuclei": len(nuclei), **measures}
+            if labels is not None:
+                write_mask(field, labels)
     count = sum(map(len, found.values()))
     if not count:
-        _raise_none(table, fields, len(found), channel, channels, chosen.nuclei_settings)
+        _raise_none(table, inputs.fields, len(found), channel, channels, chosen.nuclei_settings)
 
     nuclei = pd.concat([nuclei.assign(Field=field) for field, nuclei in found.items() if len(nuclei)], ignore_index=True)
     described = table[[name for name in table if name.startswith(("Metadata_", "Label_"))]]
     nuclei = described.iloc[nuclei["Field"]].reset_index(drop=True).join(nuclei)
     first = [*described.columns, "Field", "Nucleus"]
-    facts = {"channel": channel, "channels": channels, "engine": chosen.engine, "illumination": str(illumination_path)}
-    contracts.write_table(nuclei[first + [name for name in nuclei if name not in first]], nuclei_out, "nuclei", facts)
+    facts = {
+        "channel": channel,
+        "channels": channels,
+        "engine": results.engine if results else "native",
+        "pipeline": chosen.pipeline,
+        "illumination": str(inputs.illumination),
+    }
+    columns = first + [name for name in nuclei if name not in first]
+    contracts.write_table(nuclei[columns], outputs.nuclei, "nuclei", facts)
 
     measured = pd.DataFrame.from_dict(qualities, orient="index").reindex(range(len(table)))
     measured["Count_Nuclei"] = measured["Count_Nuclei"].astype("Int64")  # unknown where the field is left out
     field_quality = table[list(contracts.FIELD)].assign(Field=np.arange(len(table)), Problem=problems).join(measured)
-    contracts.write_table(field_quality, quality_out, "field_quality", facts)
-
-
-def nuclear_channel(segmentation: Segmentation, channels: list[str]) -> str:
-    """The channel in which nuclei are sought."""
-    channel = segmentation.channel or "DNA"
-    if channel not in channels:
-        raise UserError(
-            f"preprocess: nuclei: channel: there is no channel '{channel}'; the channels are {', '.join(channels)}. "
-            "Set the key to the one that shows nuclei."
-        )
-    return channel
+    contracts.write_table(field_quality, outputs.quality, "field_quality", facts)
 
 
 def measure(labels: np.ndarray) -> pd.DataFrame:
@@ -132,17 +125,24 @@ def measure(labels: np.ndarray) -> pd.DataFrame:
     )
 
 
-def _field(channels, channel, functions, segmentation, intensity_max, on_bad_image, row):
-    """Nuclei and quality of one field, or the reason why there are none."""
-    field = illumination.read_or_problem(row, channels, on_bad_image)
+def _field(channels, channel, functions, chosen, intensity_max, results, row):
+    """Nuclei, labels and quality of one field, or the reason why there are none."""
+    field = illumination.read_or_problem(row, channels, chosen.on_bad_image)
+    if not isinstance(field, str) and results is not None and row["Field"] in results.problems:
+        field = results.problems[row["Field"]]
     if isinstance(field, str):
-        return None, None, field
-    index = channels.index(channel)
-    labels = find_nuclei(illumination.apply(field[index], functions[index]), segmentation, intensity_max)
+        return None, None, None, field
+    if results is None:
+        index = channels.index(channel)
+        share = intensity.share_of_range(intensity_max, int(row["BitDepth"]))
+        labels = find_nuclei(intensity.scaled(field[index], functions[index]), chosen.nuclei_settings, share)
+    else:
+        labels = results.labels(row["Field"], field.shape[1:])
+    nuclei = measure(labels) if labels is not None else results.table(row["Field"])
     measures = {}
     for name, image in zip(channels, field, strict=True):
-        measures |= quality.measures(image, intensity_max, name)
-    return measure(labels), measures, ""
+        measures |= quality.measures(image, intensity_max or 2 ** int(row["BitDepth"]) - 1, name)
+    return nuclei, labels, measures, ""
 
 
 def _raise_none(table, path, fields, channel, channels, segmentation):

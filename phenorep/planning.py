@@ -49,7 +49,7 @@ class Plan:
         self.blocks = configuration.resolve(config)
         # Refuses what this version cannot do before anything is planned.
         self.preprocess = preprocessing.settings(self.blocks["preprocess"])
-        references.check(self.blocks, self.members)
+        references.check(self.blocks, self.members, self.without_encoder)
         # Whatever is wrong with plates, levels and epochs is said here, not in the middle of Snakemake's own planning.
         for name, study in self.blocks["studies"].items():
             self.plates(study["dataset"])
@@ -79,11 +79,36 @@ class Plan:
 
     def trained(self) -> list[str]:
         """Methods that leave an encoder of their own."""
-        return [n for n, block in self.blocks["methods"].items() if "from" not in block and not self.members(n)]
+        return [name for name in self.with_encoder() if "from" not in self.blocks["methods"][name]]
 
     def with_encoder(self) -> list[str]:
         """Methods that apply one encoder, their own or another's."""
-        return [name for name in self.blocks["methods"] if not self.members(name)]
+        return [name for name in self.blocks["methods"] if self.without_encoder(name) is None]
+
+    def measured(self) -> list[str]:
+        """Methods whose features are measurements of nuclei."""
+        return [name for name in self.blocks["methods"] if "measurements" in self._method_needs(name)]
+
+    def without_encoder(self, method: str) -> str | None:
+        """What a method does in place of applying an encoder of its own; None if it has one."""
+        if self.members(method):
+            return "puts the embeddings of several side by side"
+        return "takes measurements as features" if "measurements" in self._method_needs(method) else None
+
+    def _method_needs(self, method: str) -> tuple[str, ...]:
+        use = self.blocks["methods"][method]["use"]
+        return plugins.constants("methods", use).get("NEEDS", ()) if use else ()
+
+    def measured_groups(self) -> list[str]:
+        """Groups of measurements that any method of the configuration takes, in alphabetical order."""
+        found = set()
+        for name in self.measured():
+            block = self.blocks["methods"][name]
+            groups = block["keys"].get("groups", plugins.config_keys("methods", block["use"])["groups"])
+            if not isinstance(groups, list | tuple):
+                raise UserError(f"methods: {name}: groups: {groups!r} is no list of groups, like [shape, intensity].")
+            found |= set(map(str, groups))
+        return sorted(found)
 
     def maker(self, method: str) -> str:
         """The method that made the encoder that `method` applies."""
@@ -144,7 +169,10 @@ class Plan:
     def sources(self, name: str) -> list[str]:
         """Tables of the user that a dataset reads where they lie."""
         module, config = self.dataset(name)
-        paths = [str(path) for path in module.sources(config)]
+        key = f"sources of {name}"  # asked for once per plate; a dataset may have to search a large folder for them
+        if key not in self._datasets:
+            self._datasets[key] = [str(path) for path in module.sources(config)]
+        paths = self._datasets[key]
         for path in paths:
             if not Path(path).is_file():
                 raise UserError(f"datasets: {name}: there is no file {path}. Relative paths start at the working directory.")
@@ -202,11 +230,11 @@ class Plan:
             raise UserError(f"methods: {method}: save_epochs: {keys['save_epochs']!r} is not {wanted}.") from error
 
     def encoder(self, dataset: str, samples: str, method: str, seed: int, epoch: str = "final") -> str | None:
-        """The file (of a saved epoch: its directory) of the encoder that a method applies; None if it combines others."""
+        """The file (of a saved epoch: its directory) of the encoder that a method applies; None if it has none."""
         block = self.blocks["methods"][method]
         if "from" in block:
             return self.encoder(*references.parse(self.blocks, block["from"], f"methods: {method}: from"), seed)
-        if self.members(method):
+        if self.without_encoder(method):
             return None
         encoded = Encoded(dataset, samples, method, self.seed(method, seed))
         return encoded.path("encoders", "encoder.safetensors" if epoch == "final" else "epochs")
@@ -222,13 +250,24 @@ class Plan:
 
     def sample_files(self, dataset: str, samples: str) -> dict[str, list[str]]:
         """Files of a sample set, plate by plate: tables, their statistics, and the arrays (of a view: its root's)."""
-        root = samples
-        while "of" in self.blocks["samples"][root]:
-            root = self.blocks["samples"][root]["of"]
+        root = self._root(samples)
         plates = self.plates(dataset)
         own = [f"results/{dataset}/samples/{samples}/{plate}" for plate in plates]
         arrays = [f"results/{dataset}/samples/{root}/{plate}.npy" for plate in plates]
         return {"tables": [f"{p}.parquet" for p in own], "statistics": [f"{p}.json" for p in own], "arrays": arrays}
+
+    def measurements(self, dataset: str, samples: str) -> list[str]:
+        """Measurements of the nuclei that a sample set shows, plate by plate; none if it is not cut around nuclei."""
+        root = self._root(samples)
+        if "nuclei" not in plugins.constants("samples", self.blocks["samples"][root]["use"])["NEEDS"]:
+            return []
+        return [f"results/{dataset}/measurements/{plate}.parquet" for plate in self.plates(dataset)]
+
+    def _root(self, samples: str) -> str:
+        """The sample set with an array of its own at which a view looks, through others or directly."""
+        while "of" in self.blocks["samples"][samples]:
+            samples = self.blocks["samples"][samples]["of"]
+        return samples
 
     # -- the grid ----------------------------------------------------------------------------------------------------
 
@@ -278,7 +317,7 @@ class Plan:
         for study in self.blocks["studies"].values():
             for encoded in self.encoded(study):
                 for profile, evaluation in self._pairs(study)[0]:
-                    if "encoder" in self.needs(evaluation) and self.members(encoded.method):
+                    if "encoder" in self.needs(evaluation) and self.without_encoder(encoded.method):
                         continue
                     found[encoded, profile, evaluation] = {**vars(encoded), "profile": profile, "evaluation": evaluation}
         return [found[key] for key in sorted(found)]
@@ -291,8 +330,8 @@ class Plan:
             found += [{"study": name, **pair} for pair in self._pairs(study)[1]]
             for evaluation in study["evaluations"]:
                 if "encoder" in self.needs(evaluation):
-                    for method in filter(self.members, study["methods"]):
-                        reason = f"{evaluation} needs an encoder, {method} puts the embeddings of several side by side"
+                    for method in filter(self.without_encoder, study["methods"]):
+                        reason = f"{evaluation} needs an encoder, {method} {self.without_encoder(method)}"
                         found.append({"study": name, "profile": "none", "evaluation": evaluation, "reason": reason})
         return found
 
@@ -305,9 +344,11 @@ class Plan:
     # -- code --------------------------------------------------------------------------------------------------------
 
     def plugin_files(self, kind: str, names: list[str]) -> list[Path]:
-        """Files of the plug-ins that blocks name."""
-        uses = {self.blocks[kind][name]["use"] for name in names} - {None}
-        return [plugins.path_of(kind, use) for use in sorted(uses)]
+        """Files of the plug-ins that blocks name, and of the folders of files that these find by name themselves."""
+        uses = sorted({self.blocks[kind][name]["use"] for name in names} - {None})
+        folders = {plugins.constants(kind, use).get("FINDS") for use in uses} - {None}
+        found = [path for folder in sorted(folders) for path in sorted((plugins.ROOT / folder).glob("[!_]*.py"))]
+        return [*(plugins.path_of(kind, use) for use in uses), *found]
 
     def step_files(self, profile: str) -> list[Path]:
         """Files of a profile's steps."""

@@ -1,6 +1,7 @@
 """What the wells of a plate hold: plate maps, controls and batches, on tables of text columns."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ CARRIED = ("Metadata_", "Label_", "Split_")  # columns of a plate map that are j
 SHOWN = 8  # wells or values that a message lists
 
 
-def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: str) -> pd.DataFrame:
+def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: str, plates: Sequence[str]) -> pd.DataFrame:
     """Join a plate map to a table of fields, by well, and by plate where the map has `Metadata_Plate`.
 
     Parameters
@@ -23,6 +24,8 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
         A row per well (and plate), with `Metadata_Well` and what the wells hold.
     fields_path, map_path
         The files, for messages.
+    plates
+        Names of all plates; `fields` may hold some of them only.
 
     Returns
     -------
@@ -36,10 +39,14 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
         If a well stands in the map twice, an imaged well is not in it, or a column stands in both tables.
     """
     keys = [key for key in ("Metadata_Plate", "Metadata_Well") if key in wells]
-    wells = wells[[name for name in wells if name.startswith(CARRIED)]]
+    # A column that was left empty, as in a new template, tells nothing: as if it were not there.
+    wells = wells[[n for n in wells if n in keys or (n.startswith(CARRIED) and (wells[n] != "").any())]]
     where = f"{map_path} ('datasets: plate_map:')"
     if len(wells.columns) == len(keys):
-        raise UserError(f"{where}: there is no column Metadata_* beside the well; name some by 'datasets: rename:'.")
+        raise UserError(
+            f"{where}: there is no column Metadata_* beside the well, or nothing in it. Fill one in, or name it by "
+            "'datasets: rename:'."
+        )
     both = sorted((set(wells) & set(fields)) - set(keys))
     if both:
         raise UserError(f"{where}: {', '.join(both)} stand in {fields_path} too. Take them out of one of the two.")
@@ -48,13 +55,13 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
         raise UserError(f"{where}: {_listed(twice)} stand there twice. Keep one row of each.")
     imaged = fields[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
     if "Metadata_Plate" in keys:
-        unknown = sorted(set(wells["Metadata_Plate"]) - set(imaged["Metadata_Plate"]))
+        unknown = sorted(set(wells["Metadata_Plate"]) - set(plates))
         if unknown:
-            hint = plugins.suggest(unknown[0], set(imaged["Metadata_Plate"]))
+            hint = plugins.suggest(unknown[0], plates)
             raise UserError(f"{where}: {fields_path} has no plate '{unknown[0]}'. {hint} Mend it or take its rows out.")
         named = wells
     else:
-        named = imaged[["Metadata_Plate"]].drop_duplicates().merge(wells, how="cross")
+        named = pd.DataFrame({"Metadata_Plate": list(plates)}).merge(wells, how="cross")
     joined = fields.merge(wells, on=keys, how="left", validate="many_to_one", indicator="_found")
     bare = joined.loc[joined["_found"] == "left_only", ["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
     if len(bare):

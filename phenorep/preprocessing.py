@@ -14,30 +14,46 @@ from phenorep.errors import UserError
 
 @dataclass(frozen=True)
 class Illumination:
-    """How illumination functions are made: the keys of ``preprocess: illumination:``."""
+    """How illumination functions are made: the keys of ``preprocess: illumination:``.
 
+    They are the settings of CellProfiler's CorrectIlluminationCalculate, whichever engine works.
+    """
+
+    # regular: from all pixels. background: from the darkest pixel of each block, where cells cover too little or too uneven
+    # a part of the fields
+    method: Literal["regular", "background"] = "regular"
+    block_size: int = 60  # side of background's blocks in pixels: so large that each holds a spot without cells
     # polynomial needs the fewest fields; median and gaussian follow uneven light of any form; none: corrected already
     smoothing: Literal["gaussian", "median", "polynomial", "none"] = "polynomial"
-    size: float | None = (
+    size: int | None = (
         None  # width of the median or Gaussian filter in pixels; default: a quarter of the field's longer side
     )
-    robust_minimum: float = 0.02  # this quantile of the function becomes 1; what is below it too
 
     def __post_init__(self):
         if self.size is not None and self.size <= 0:
             raise ValueError("size must be above 0")
-        if not 0 <= self.robust_minimum < 1:
-            raise ValueError("robust_minimum must be at least 0 and below 1")
+        if self.block_size < 1:
+            raise ValueError("block_size must be at least 1")
+
+    def width(self, shape: tuple[int, int]) -> int:
+        """Width of the filter in pixels for fields of this height and width."""
+        return max(1, round(max(shape) / 4)) if self.size is None else self.size
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How nuclei are found: the keys of ``preprocess: nuclei:``."""
+    """How nuclei are found: the keys of ``preprocess: nuclei:``.
+
+    They are the settings of CellProfiler's IdentifyPrimaryObjects, in its units, whichever engine works; only
+    `minimum_contrast` is our own.
+    """
 
     channel: str | None = None  # the channel that shows nuclei; without it the one named DNA
-    diameter: tuple[float, float] = (10.0, 80.0)  # pixels; what is smaller or larger is no nucleus
+    diameter: tuple[int, int] = (10, 80)  # pixels; what is smaller or larger is no nucleus
     threshold: Literal["otsu", "minimum_cross_entropy"] = "otsu"  # minimum_cross_entropy where nuclei are few or dim
-    threshold_smoothing: float = 1.35  # standard deviation in pixels of the blur before the threshold; more for noisy images
+    threshold_scope: Literal["global", "adaptive"] = "global"  # adaptive: follows a background that is uneven still
+    adaptive_window: int = 50  # pixels: side of the blocks that get thresholds of their own; at most half a field's side
+    threshold_smoothing: float = 1.3488  # scale in pixels of the blur before the threshold is applied; more for noisy images
     threshold_correction: float = 1.0  # factor on the threshold: above 1 finds less, below 1 more
     threshold_bounds: tuple[float, float] = (0.0, 1.0)  # the threshold stays between these shares of the intensity range
     minimum_contrast: float = (
@@ -45,8 +61,10 @@ class Segmentation:
     )
     fill_holes: bool = True  # nucleoli leave holes
     declump: Literal["shape", "intensity", "none"] = "shape"  # what shows that two nuclei touch
-    declump_smoothing: float | None = None  # standard deviation in pixels before peaks are sought; default: diameter[0] / 4
-    declump_distance: float | None = None  # peaks nearer to each other than this are one; default: diameter[0] / 1.5
+    divide: Literal["shape", "intensity"] | None = None  # along what they are cut apart; default: as declump
+    declump_smoothing: int | None = None  # width in pixels of the filter before peaks are sought; default: from diameter
+    declump_distance: float | None = None  # peaks nearer to each other than this are one; default: from diameter
+    low_resolution: bool = True  # seek peaks in a reduced image where the smallest diameter is above 10: faster
     border: Literal["drop", "keep"] = "drop"  # nuclei cut by the image's border
 
     def __post_init__(self):
@@ -57,33 +75,44 @@ class Segmentation:
             raise ValueError("threshold_bounds must be [low, high] with 0 <= low < high <= 1")
         if self.threshold_correction <= 0:
             raise ValueError("threshold_correction must be above 0")
+        if self.adaptive_window < 2:
+            raise ValueError("adaptive_window must be at least 2")
         for name in ("threshold_smoothing", "minimum_contrast", "declump_smoothing", "declump_distance"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must not be negative")
 
-    @property
-    def peak_smoothing(self) -> float:
-        """Standard deviation of the blur before peaks are sought, in pixels."""
-        return self.diameter[0] / 4 if self.declump_smoothing is None else self.declump_smoothing
-
-    @property
-    def peak_distance(self) -> float:
-        """Smallest distance of two peaks, in pixels."""
-        return self.diameter[0] / 1.5 if self.declump_distance is None else self.declump_distance
+    def nuclear(self, channels: list[str]) -> str:
+        """The one of the channels in which nuclei are sought."""
+        channel = self.channel or "DNA"
+        if channel not in channels:
+            raise UserError(
+                f"preprocess: nuclei: channel: there is no channel '{channel}'; the channels are {', '.join(channels)}. "
+                "Set the key to the one that shows nuclei."
+            )
+        return channel
 
 
 @dataclass(frozen=True)
 class Preprocess:
     """How images are preprocessed: the keys of ``preprocess:``."""
 
-    engine: Literal["native", "cellprofiler"] = "native"  # what does it; cellprofiler is not available yet
+    engine: Literal["native", "cellprofiler"] = "native"  # what does it: the same operations in process, or CellProfiler
+    # the program that runs CellProfiler 4.2; with --use-conda the environment's own
+    cellprofiler: str = "cellprofiler"
+    pipeline: str | None = None  # your own .cppipe in place of ours to find nuclei; README says what it must export
+    chunk: int = 48  # fields that one CellProfiler process works through: it slows down and grows with their number
+    check: int = 0  # fields of each plate that both engines work on; the report shows how they differ
     on_bad_image: Literal["stop", "exclude"] = "stop"  # exclude leaves fields with bad images out and lists them
     illumination: dict = field(default_factory=dict)  # keys of Illumination
     nuclei: dict = field(default_factory=dict)  # keys of Segmentation
 
     def __post_init__(self):
-        if self.engine == "cellprofiler":
-            raise UserError("preprocess: engine: 'cellprofiler' is not available yet; use 'native'.")
+        if self.chunk < 1:
+            raise ValueError("chunk must be at least 1")
+        if self.check < 0:
+            raise ValueError("check must not be negative")
+        if self.pipeline is not None and self.engine != "cellprofiler":
+            raise ValueError("pipeline is a CellProfiler pipeline: it needs 'engine: cellprofiler'")
         _ = self.illumination_settings, self.nuclei_settings  # their keys and ranges are checked here and now
 
     @cached_property
@@ -109,18 +138,23 @@ def settings(values: dict) -> Preprocess:
 
 
 def stage(preprocess: Preprocess, name: str) -> dict:
-    """The settings, with defaults, on which a stage (illumination, nuclei or samples) depends, and no others."""
+    """The settings, with defaults, on which a stage (illumination, nuclei, samples or check) depends, and no others."""
     found: dict = {"engine": preprocess.engine, "on_bad_image": preprocess.on_bad_image}
     if name == "illumination":
         found["illumination"] = _plain(preprocess.illumination_settings)
     elif name == "nuclei":
         found["nuclei"] = _plain(preprocess.nuclei_settings)
+        if preprocess.pipeline is not None:
+            found["pipeline"] = preprocess.pipeline
+    elif name == "check":
+        found = stage(preprocess, "illumination") | stage(preprocess, "nuclei") | {"check": preprocess.check}
     return found
 
 
 def decisive(preprocess: Preprocess) -> dict:
     """All settings that decide what the samples look like, with defaults; what bad images do is none of them."""
     found = stage(preprocess, "illumination") | stage(preprocess, "nuclei")
+    # Which program it is, and in how many parts it works, changes nothing that it finds.
     return {key: value for key, value in found.items() if key != "on_bad_image"}
 
 

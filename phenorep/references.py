@@ -27,7 +27,7 @@ def parse(blocks: dict, text: str, where: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def check(blocks: dict, members: Callable[[str], list[str]]) -> None:
+def check(blocks: dict, members: Callable[[str], list[str]], without_encoder: Callable[[str], str | None]) -> None:
     """Refuse references to blocks that are not there, and circles.
 
     Parameters
@@ -36,6 +36,8 @@ def check(blocks: dict, members: Callable[[str], list[str]]) -> None:
         The resolved configuration.
     members
         Gives the methods that a method puts side by side.
+    without_encoder
+        Gives what a method does that has no encoder of its own; None for one that has.
 
     Raises
     ------
@@ -50,11 +52,11 @@ def check(blocks: dict, members: Callable[[str], list[str]]) -> None:
     edges: dict[tuple, list[tuple]] = {}
     for study in blocks["studies"].values():
         for method in study["methods"]:
-            _add_edges((study["dataset"], study["samples"], method), blocks, members, edges)
+            _add_edges((study["dataset"], study["samples"], method), blocks, members, without_encoder, edges)
     _refuse_circles(edges, "methods", "init, from, members")
 
 
-def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, edges: dict) -> None:
+def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, without_encoder: Callable, edges: dict) -> None:
     if node in edges:
         return
     dataset, samples, method = node
@@ -64,10 +66,13 @@ def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, edge
             suggestion = suggest(member, blocks["methods"])
             raise UserError(f"methods: {method}: members: there is no method '{member}'. {suggestion}")
     edges[node] = [(dataset, samples, member) for member in members(method)]
+    if (instead := without_encoder(method)) and (useless := {"init", "train"} & block.keys()):
+        raise UserError(f"methods: {method}: {min(useless)}: nothing is trained: the method {instead}. Leave the key out.")
     for key in {"from", "init"} & block.keys():
         other = parse(blocks, block[key], f"methods: {method}: {key}")
-        if members(other[2]):
-            raise UserError(f"methods: {method}: {key}: '{other[2]}' has no encoder of its own: name one of its members.")
+        if instead := without_encoder(other[2]):
+            remedy = "one of its members" if members(other[2]) else "a method that has one"
+            raise UserError(f"methods: {method}: {key}: '{other[2]}' has no encoder: it {instead}. Name {remedy}.")
         edges[node].append(other)
     sources = block.get("train") or []
     if not isinstance(sources, list) or not all(isinstance(source, dict) for source in sources):
@@ -79,7 +84,7 @@ def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, edge
                 raise UserError(f"{where}: unknown key '{key}'. {suggest(key, SOURCE_KEYS)}")
         parse(blocks, source.get("samples", ""), f"{where}: samples")
     for other in edges[node]:
-        _add_edges(other, blocks, members, edges)
+        _add_edges(other, blocks, members, without_encoder, edges)
 
 
 def _refuse_circles(edges: dict[tuple, list[tuple]], kind: str, keys: str) -> None:

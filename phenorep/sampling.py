@@ -13,7 +13,9 @@ WINDOW = ("Top", "Left", "Height", "Width")
 PARENT = ("ParentTop", "ParentLeft", "ParentHeight", "ParentWidth")
 
 
-def cuts(samples: dict, fields: pd.DataFrame, inputs, place: str) -> tuple[pd.DataFrame, list[dict], tuple[int, int], dict]:
+def cuts(
+    samples: dict, fields: pd.DataFrame, inputs, about: dict, place: str
+) -> tuple[pd.DataFrame, list[dict], tuple[int, int], dict]:
     """The samples that are cut out of a plate's fields.
 
     Parameters
@@ -24,6 +26,8 @@ def cuts(samples: dict, fields: pd.DataFrame, inputs, place: str) -> tuple[pd.Da
         The fields table.
     inputs
         Paths of the plate's `fields`, `nuclei` and `quality`, as attributes.
+    about
+        What the dataset states of itself.
     place
         Place in the configuration, for messages.
 
@@ -40,10 +44,10 @@ def cuts(samples: dict, fields: pd.DataFrame, inputs, place: str) -> tuple[pd.Da
         number = pd.Series(np.arange(len(images)), index=images["Field"])
         nuclei = nuclei[nuclei["Field"].isin(number.index)]
         nuclei = nuclei.assign(Image=number[nuclei["Field"]].to_numpy())
-    windows = module.windows(config, images, nuclei).sort_values("Image", kind="stable", ignore_index=True)
+    windows = module.windows(config, images, nuclei, about).sort_values("Image", kind="stable", ignore_index=True)
     names = images[list(contracts.FIELD)].agg("/".join, axis=1)
     table = _describe(images.drop(columns=["Height", "Width"]), windows, names, True, place)
-    return _chosen(table, samples, place), rows, tuple(module.output_size(config)), asdict(config)
+    return _chosen(table, samples, place), rows, tuple(module.output_size(config, about)), asdict(config)
 
 
 def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[pd.DataFrame, tuple[int, int]]:
@@ -68,7 +72,9 @@ def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[
         module, config = _strategy(samples, place)
         if "nuclei" in module.NEEDS:
             raise UserError(f"{place}: use: '{samples['use']}' needs nuclei, which are found in fields: leave out 'of'.")
-        windows, size = module.windows(config, images, None), tuple(module.output_size(config))
+        # The parent's samples may be resized: their pixels are not the dataset's.
+        about = facts | {"pixel_size_um": None}
+        windows, size = module.windows(config, images, None, about), tuple(module.output_size(config, about))
     outer = parent.iloc[windows["Image"]].reset_index(drop=True)
     windows = windows.rename(columns=dict(zip(WINDOW, PARENT, strict=True)))
     # Places in the field, whatever the parent's samples were resized to.
@@ -105,7 +111,9 @@ def _images(fields: pd.DataFrame, inputs) -> tuple[pd.DataFrame, list[dict]]:
 def _describe(images: pd.DataFrame, windows: pd.DataFrame, names: pd.Series, numbered: bool, place: str) -> pd.DataFrame:
     """The samples table: what is known of each window and of the image it lies in."""
     if windows.empty:
-        raise UserError(f"{place}: not one window lies inside the images. Make 'size' smaller, or set 'edge: pad'.")
+        raise UserError(
+            f"{place}: not one window lies inside the images. Make 'size' or 'size_um' smaller, or set 'edge: pad'."
+        )
     outer = images.iloc[windows["Image"]].reset_index(drop=True)
     sample = names.iloc[windows["Image"]].reset_index(drop=True)
     if numbered:

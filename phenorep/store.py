@@ -5,24 +5,22 @@ no decoding, no scaling that could not be undone.
 """
 
 import json
-import logging
-import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, parallel, preprocessing, sampling
+from phenorep import contracts, cutting, preprocessing, sampling
 from phenorep.errors import UserError
 from phenorep.imaging import crops, illumination
-from phenorep.sampling import PARENT, WINDOW
+from phenorep.sampling import PARENT
 
 
 def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None:
     """Cut the samples of a plate out of its images and store them.
 
-    A sample is the raw image divided by the illumination function, cut (and resized where the sample set says so), rounded
-    and clipped to the raw type.
+    A sample is the raw image divided by the illumination function, cut (other nuclei masked and the window resized where the
+    sample set says so), rounded and clipped to the raw type.
 
     Parameters
     ----------
@@ -31,9 +29,12 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
     preprocess
         The configuration's block, as `preprocessing.stage` gives it.
     inputs
-        Paths of the plate's `fields`, `illumination`, `nuclei` and `quality`, as attributes.
+        Paths of the plate's `fields`, `illumination`, `nuclei`, `quality` and, where neighbours are masked, `masks`, as
+        attributes.
     outputs
-        Paths of the `array` (N, C, H, W), the `table` (N rows) and the `statistics`, as attributes.
+        Paths of the `array` (N, C, H, W), the `table` (N rows) and the `statistics`, as attributes. The last two state all
+        that is needed to make a sample again: the fields table, whose row is the sample's `Field`, the illumination
+        functions, the masks, the window, type and largest intensity.
     threads
         Number of processes; the result does not depend on it.
 
@@ -47,15 +48,23 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
     on_bad_image = preprocessing.settings(preprocess).on_bad_image
     place = f"samples: {Path(outputs.table).parent.name}"
     fields = contracts.read_table(inputs.fields, "fields")
+    about = contracts.about(inputs.fields)
     channels = contracts.channels_of(fields.columns)
-    table, rows, size, keys = sampling.cuts(samples, fields, inputs, place)
-    functions = illumination.load(inputs.illumination, channels)
+    table, rows, size, keys = sampling.cuts(samples, fields, inputs, about, place)
     dtype = np.dtype(f"<u{int(rows[0]['BitDepth']) // 8}")
+    how = cutting.Cutting(
+        channels=channels,
+        functions=illumination.load(inputs.illumination, channels),
+        masks=str(inputs.masks) if keys.get("neighbours") == "mask" else None,
+        size=size,
+        dtype=dtype,
+        on_bad_image=on_bad_image,
+    )
     with contracts.replacing(outputs.array) as temporary:
         while True:
             left = set(table["Field"])
             rows = [row for row in rows if row["Field"] in left]
-            problems, sums = _write(temporary, table, rows, channels, functions, size, dtype, on_bad_image, threads)
+            problems, sums = cutting.write(temporary, table, rows, how, threads)
             if not problems:
                 break
             # Images that were sound a step ago: rare enough to begin again without them.
@@ -63,11 +72,16 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
             if table.empty:
                 raise UserError(f"{inputs.fields}: none of the plate's fields can be decoded. Replace its images.")
         facts = {
+            "dataset": about.get("dataset"),
             "channels": channels,
             "dtype": dtype.name,
-            "intensity_max": contracts.about(inputs.fields).get("intensity_max"),
+            # A dataset that states nothing is taken at its files' word: all of their range may be used.
+            "intensity_max": about.get("intensity_max") or int(np.iinfo(dtype).max),
+            "pixel_size_um": about.get("pixel_size_um"),  # of the images; a sample's is this by its window over its shape
             "shape": [len(channels), *size],
+            "fields": str(inputs.fields),
             "illumination": str(inputs.illumination),
+            "masks": how.masks,
             "of": None,
         }
         _finish(table, facts, sums, samples | {"keys": keys}, outputs)
@@ -91,43 +105,11 @@ def make_view(samples: dict, inputs, outputs) -> None:
     table, size = sampling.view(samples, parent, facts, place)
 
     array = _open_array(inputs.array)
-    sums = Sums(len(array[0]))
+    sums = cutting.Sums(len(array[0]))
     for index, window in zip(table["Parent"], table[list(PARENT)].to_numpy(), strict=True):
         sums.add(_window(array[index], window, size)[None])
     facts = facts | {"shape": [facts["shape"][0], *size], "of": str(inputs.array)}
     _finish(table, facts, sums, samples, outputs)
-
-
-class Sums:
-    """Exact sums of raw integers per channel: the statistics do not depend on the order of the samples."""
-
-    def __init__(self, channels: int):
-        self.count = 0
-        self.first, self.second = [0] * channels, [0] * channels
-
-    def add(self, block: np.ndarray) -> None:
-        """Add samples (n, C, H, W) of type uint8 or uint16."""
-        self.count += block[:, 0].size
-        for channel in range(block.shape[1]):
-            histogram = np.bincount(block[:, channel].ravel())
-            values = np.arange(len(histogram))
-            self.first[channel] += int(histogram @ values)
-            self.second[channel] += int(histogram @ values**2)
-
-    def merge(self, other: "Sums") -> None:
-        """Add what another one has summed up."""
-        self.count += other.count
-        self.first = [a + b for a, b in zip(self.first, other.first, strict=True)]
-        self.second = [a + b for a, b in zip(self.second, other.second, strict=True)]
-
-    def mean(self) -> list[float]:
-        """Mean of each channel's pixels."""
-        return [first / self.count for first in self.first]
-
-    def std(self) -> list[float]:
-        """Standard deviation of each channel's pixels."""
-        pairs = zip(self.first, self.second, strict=True)
-        return [math.sqrt(self.count * second - first**2) / self.count for first, second in pairs]
 
 
 def read_statistics(path: str | Path) -> dict:
@@ -138,51 +120,9 @@ def read_statistics(path: str | Path) -> dict:
         raise UserError(f"{path}: cannot be read ({error}). Remove the file and run again.") from error
 
 
-def _write(path, table, rows, channels, functions, size, dtype, on_bad_image, threads) -> tuple[dict[int, str], Sums]:
-    """Write the array; returns the fields that could not be decoded, and the sums over all samples."""
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (len(table), len(channels), *size)}
-    with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        offset = file.tell()
-    groups = table.groupby("Field", sort=False).indices
-    items = [(row, int(groups[row["Field"]][0]), table.loc[groups[row["Field"]], list(WINDOW)].to_numpy()) for row in rows]
-    shared = (path, offset, channels, functions, size, dtype, on_bad_image)
-    problems, sums = {}, Sums(len(channels))
-    for row, (problem, part) in zip(rows, parallel.in_order(_write_field, items, threads, shared), strict=True):
-        if problem:
-            logging.getLogger(__name__).warning("left out: %s", problem)
-            problems[row["Field"]] = problem
-        else:
-            sums.merge(part)
-    return problems, sums
-
-
-def _write_field(path, offset, channels, functions, size, dtype, on_bad_image, item):
-    """Write the samples of one field to their place in the array."""
-    row, start, windows = item
-    field = illumination.read_or_problem(row, channels, on_bad_image)
-    if isinstance(field, str):
-        return field, None
-    field = illumination.apply(field, functions)
-    if (windows[:, 2:] == size).all():
-        field = illumination.to_raw(field, dtype)
-    block = np.stack([_window(field, window, size, dtype) for window in windows])
-    # Not through a memory map: a full disk would then kill the process without a word.
-    with open(path, "r+b") as file:
-        file.seek(offset + start * block[0].nbytes)
-        block.tofile(file)
-    sums = Sums(len(channels))
-    sums.add(block)
-    return "", sums
-
-
-def _window(image: np.ndarray, window: np.ndarray, size: tuple[int, int], dtype: np.dtype | None = None) -> np.ndarray:
-    """A window of an image (C, H, W), resized where it is not of the given size, as raw integers."""
-    dtype = image.dtype if dtype is None else dtype
-    piece = crops.cut(image, *(int(value) for value in window))
-    if piece.shape[1:] != size:
-        piece = crops.resize(piece, size)
-    return piece if piece.dtype == dtype else illumination.to_raw(piece, dtype)
+def _window(image: np.ndarray, window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A window of raw samples (C, H, W), resized where it is not of the given size."""
+    return cutting.fitted(crops.cut(image, *window.tolist()), size, image.dtype)
 
 
 def _open_array(path: str | Path) -> np.ndarray:
@@ -194,9 +134,10 @@ def _open_array(path: str | Path) -> np.ndarray:
         raise UserError(f"{path}: cannot be read as an array of samples ({error}). Remove it and run again.") from error
 
 
-def _finish(table: pd.DataFrame, facts: dict, sums: Sums, samples: dict, outputs) -> None:
+def _finish(table: pd.DataFrame, facts: dict, sums: cutting.Sums, samples: dict, outputs) -> None:
     facts = facts | {"count": len(table), "mean": sums.mean(), "std": sums.std()}
-    about = {"illumination": facts["illumination"], "strategy": samples}
+    measured = ("count", "mean", "std")
+    about = {key: value for key, value in facts.items() if key not in measured} | {"strategy": samples}
     contracts.write_table(table, outputs.table, "samples", about)
     contracts.write_json(facts, outputs.statistics)
 
@@ -209,7 +150,7 @@ class Samples:
     table
         All plates' samples tables, one after another: N rows.
     channels, size, dtype, intensity_max
-        Channel names; (C, H, W); type of the raw integers; largest value of the camera, None if it fills the type.
+        Channel names; (C, H, W); type of the raw integers; largest value of the camera.
     plate_index
         (N,) int: number of each sample's plate.
     means, stds
@@ -221,7 +162,7 @@ class Samples:
         self.channels: list[str] = facts[0]["channels"]
         self.size: tuple[int, int, int] = tuple(facts[0]["shape"])
         self.dtype = np.dtype(facts[0]["dtype"])
-        self.intensity_max: int | None = facts[0]["intensity_max"]
+        self.intensity_max: int = facts[0]["intensity_max"]
         self.means = np.array([entry["mean"] for entry in facts])
         self.stds = np.array([entry["std"] for entry in facts])
         self._paths = arrays

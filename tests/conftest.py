@@ -15,3 +15,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cellprofiler() -> str:
+    """CellProfiler's program, which `make cellprofiler` installs; tests that need it skip where it is absent."""
+    program = ROOT / ".cellprofiler" / "bin" / "cellprofiler"
+    if not (program.parent.parent / ".requirements").exists():
+        pytest.skip("no CellProfiler: `make cellprofiler` installs it where Python 3.9 and a JDK are found")
+    return str(program)

@@ -14,6 +14,12 @@ def cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.n
     return window
 
 
+def without_others(image: np.ndarray, labels: np.ndarray, own: int) -> np.ndarray:
+    """A copy of an image (C, H, W) that is 0, in all channels, where `labels` (H, W) shows another nucleus than `own`."""
+    others = (labels != 0) & (labels != own)
+    return np.where(others, image.dtype.type(0), image)
+
+
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bicubic resize of an image (C, H, W) to `size` (height, width), float32.
 

@@ -1,29 +1,48 @@
 """Uneven illumination of a plate and channel: estimated from all its fields, removed by division.
 
-The function is the mean image of the plate's fields, smoothed, and scaled so that its robust minimum is 1, as CellProfiler's
-CorrectIlluminationCalculate does with "Regular" and "All"; correcting never brightens a pixel, so nothing is clipped.
+The function is the mean image of the plate's fields, or of the darkest pixels of their blocks, smoothed, and scaled so that
+its robust minimum is 1: CellProfiler 4.2.8's CorrectIlluminationCalculate with "All" images [0]. Correcting never brightens
+a pixel, so nothing is clipped.
 
 [0] https://cellprofiler-manual.s3.amazonaws.com/CellProfiler-4.2.8/modules/imageprocessing.html
 """
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 
 from phenorep import contracts, parallel
 from phenorep.errors import UserError
-from phenorep.imaging import readers
-from phenorep.preprocessing import Illumination, settings
+from phenorep.imaging import readers, smoothing
+from phenorep.preprocessing import Illumination, Preprocess, settings
 
-_LARGEST_RADIUS = (
-    12  # pixels: a larger median filter works on a reduced image, which changes a smooth image by less than 0.1 %
-)
-_FWHM = 2.35  # full width at half maximum of a Gaussian, in standard deviations
+_ROBUST_MINIMUM = 0.02  # share of the pixels that are at or below the function's minimum, before they are raised to it
+
+
+@dataclass(frozen=True)
+class Means:
+    """What illumination functions are made of.
+
+    Parameters
+    ----------
+    images
+        By channel: mean over the fields of the image, or of the minima of its blocks; (H, W) float32 from 0 to 1, which is
+        the largest value of the files' integer type.
+    count
+        Number of fields.
+    """
+
+    images: dict[str, np.ndarray]
+    count: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the fields."""
+        return next(iter(self.images.values())).shape
 
 
 def estimate(mean: np.ndarray, settings: Illumination) -> np.ndarray:
@@ -32,63 +51,24 @@ def estimate(mean: np.ndarray, settings: Illumination) -> np.ndarray:
     Parameters
     ----------
     mean
-        (H, W): mean image of the channel over the plate's fields.
+        (H, W) float32 from 0 to 1: one of `Means.images`.
 
     Returns
     -------
     (H, W) float32, smallest value 1.
     """
-    mean = np.asarray(mean, np.float64)
-    size = max(mean.shape) / 4 if settings.size is None else settings.size
-    if settings.smoothing == "none" or not mean.any():  # a channel that is black everywhere has nothing to correct
-        return np.ones(mean.shape, np.float32)
+    smooth = np.zeros(mean.shape)
     if settings.smoothing == "gaussian":
-        smooth = smooth_gaussian(mean, size / _FWHM)
+        smooth = smoothing.gaussian(mean, settings.width(mean.shape))
     elif settings.smoothing == "median":
-        smooth = smooth_median(mean, size / _FWHM)
-    else:
-        smooth = smooth_polynomial(mean)
-    lowest = np.quantile(smooth[smooth > 0], settings.robust_minimum, method="lower")
+        smooth = smoothing.median(mean, settings.width(mean.shape))
+    elif settings.smoothing == "polynomial":
+        smooth = smoothing.polynomial(mean)
+    shown = np.sort(smooth[smooth > 0])
+    if not shown.size:  # nothing to correct: no smoothing, or a channel that is black everywhere
+        return np.ones(mean.shape, np.float32)
+    lowest = shown[int(shown.size * _ROBUST_MINIMUM)]
     return (np.maximum(smooth, lowest) / lowest).astype(np.float32)
-
-
-def smooth_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur with `sigma` in pixels; beyond the border there is nothing, rather than darkness."""
-    weight = ndimage.gaussian_filter(np.ones_like(image), sigma, mode="constant")
-    return ndimage.gaussian_filter(image, sigma, mode="constant") / weight
-
-
-def smooth_median(image: np.ndarray, radius: float) -> np.ndarray:
-    """Median over a disk with the radius in pixels, inside the image only."""
-    radius = max(1, int(radius + 0.5))
-    factor = max(1, radius // _LARGEST_RADIUS)
-    reduced = _block_means(image, factor)
-    reach = np.arange(-(radius // factor), radius // factor + 1)
-    disk = np.hypot(reach[:, None], reach[None]) <= radius / factor
-    smooth = ndimage.median_filter(reduced, footprint=disk, mode="reflect")
-    if factor == 1:
-        return smooth
-    # Centres of the full image's pixels in the reduced one; cubic, since blocks of constant value would show as steps.
-    rows, columns = ((np.arange(length) + 0.5) / factor - 0.5 for length in image.shape)
-    return ndimage.map_coordinates(smooth, np.meshgrid(rows, columns, indexing="ij"), order=3, mode="nearest")
-
-
-def smooth_polynomial(image: np.ndarray) -> np.ndarray:
-    """Least-squares surface of second degree in both coordinates."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, length) for length in image.shape), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2]).reshape(6, -1)
-    # Six unknowns: the normal equations are exact enough with coordinates in -1..1, and need no copy of the terms.
-    return (np.linalg.solve(terms @ terms.T, terms @ image.ravel()) @ terms).reshape(image.shape)
-
-
-def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
-    """Means over squares of `factor` pixels; the last ones may be cut by the border."""
-    if factor == 1:
-        return image
-    starts = [np.arange(0, length, factor) for length in image.shape]
-    sums = np.add.reduceat(np.add.reduceat(image, starts[0], axis=0), starts[1], axis=1)
-    heights, widths = (np.diff(np.append(start, length)) for start, length in zip(starts, image.shape, strict=True))
-    return sums / np.outer(heights, widths)
 
 
 def apply(image: np.ndarray, function: np.ndarray) -> np.ndarray:
@@ -131,22 +111,57 @@ def make(fields_path: str | Path, preprocess: dict, threads: int, output: str | 
         For an image that cannot be decoded; under ``on_bad_image: exclude`` its field is left out instead.
     """
     chosen = settings(preprocess)
-    fields = contracts.read_table(fields_path, "fields")
+    means = averages(contracts.read_table(fields_path, "fields"), fields_path, chosen, threads)
+    # A median takes seconds. The others are products of matrices, which may use threads: not for processes of our own.
+    processes = threads if chosen.illumination_settings.smoothing == "median" else 1
+    made = parallel.in_order(_estimated, list(means.images.values()), processes, (chosen.illumination_settings,))
+    write(dict(zip(means.images, made, strict=True)), means.count, chosen, chosen.engine, output)
+
+
+def averages(fields: pd.DataFrame, path: str | Path, preprocess: Preprocess, threads: int) -> Means:
+    """Mean images of the fields of a plate.
+
+    Parameters
+    ----------
+    fields, path
+        A fields table, and where it stands, for messages.
+    preprocess
+        Its illumination's `method` and its `on_bad_image` count.
+    threads
+        Number of processes; the result does not depend on it.
+
+    Raises
+    ------
+    ImageError
+        For an image that cannot be decoded; under ``on_bad_image: exclude`` its field is left out instead.
+    UserError
+        If no field is left.
+    """
+    chosen = preprocess.illumination_settings
     channels = contracts.channels_of(fields.columns)
-    rows = usable(fields, fields_path)
+    rows = usable(fields, path)
+    block = chosen.block_size if chosen.method == "background" else None
     # Each process adds its own share up; sums of integers do not depend on the order, so neither does the result.
     shares = [rows[start::threads] for start in range(min(threads, len(rows)))]
     total, count = 0, 0
-    for part, used in parallel.in_order(_sum_fields, shares, threads, (channels, chosen.on_bad_image)):
+    for part, used in parallel.in_order(_sum_fields, shares, threads, (channels, preprocess.on_bad_image, block)):
         total, count = total + part, count + used
     if not count:
-        raise UserError(f"{fields_path}: none of the plate's {len(rows)} fields can be decoded. Replace its images.")
-    functions = {name: estimate(total[index] / count, chosen.illumination_settings) for index, name in enumerate(channels)}
+        raise UserError(f"{path}: none of the plate's {len(rows)} fields can be decoded. Replace its images.")
+    means = (total / (count * (2 ** int(rows[0]["BitDepth"]) - 1))).astype(np.float32)
+    if block:
+        shape = int(rows[0]["Height"]), int(rows[0]["Width"])
+        means = [smoothing.spread(minima, shape, block) for minima in means]
+    return Means(dict(zip(channels, means, strict=True)), count)
+
+
+def write(functions: dict[str, np.ndarray], count: int, preprocess: Preprocess, engine: str, output: str | Path) -> None:
+    """Write illumination functions (H, W) by channel, made from `count` fields by an engine."""
     about = {
-        "channels": channels,
+        "channels": list(functions),
         "fields": count,
-        "settings": asdict(chosen.illumination_settings),
-        "engine": chosen.engine,
+        "settings": asdict(preprocess.illumination_settings),
+        "engine": engine,
     }
     with contracts.replacing(output) as temporary:
         np.savez_compressed(temporary, about=np.array(json.dumps(about, sort_keys=True)), **functions)
@@ -182,14 +197,20 @@ def read_or_problem(row: dict, channels: list[str], on_bad_image: str) -> np.nda
         return f"{error.path}: {error.problem}"
 
 
-def _sum_fields(channels: list[str], on_bad_image: str, rows: list[dict]) -> tuple[np.ndarray, int]:
-    total = np.zeros((len(channels), int(rows[0]["Height"]), int(rows[0]["Width"])), np.uint64)
-    count = 0
+def _estimated(settings: Illumination, mean: np.ndarray) -> np.ndarray:
+    return estimate(mean, settings)
+
+
+def _sum_fields(channels: list[str], on_bad_image: str, block: int | None, rows: list[dict]) -> tuple[np.ndarray, int]:
+    """Sums over fields, (C, H, W) or (C, blocks, blocks) unsigned integers, and the number of fields that can be read."""
+    total, count = 0, 0
     for row in rows:
         field = read_or_problem(row, channels, on_bad_image)
         if isinstance(field, str):
             logging.getLogger(__name__).warning("left out of the illumination functions: %s", field)
             continue
-        total += field
+        if block:
+            field = np.stack([smoothing.block_minima(image, block) for image in field])
+        total = total + field if count else field.astype(np.uint64)
         count += 1
     return total, count

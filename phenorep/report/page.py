@@ -9,7 +9,7 @@ import pandas as pd
 
 from phenorep import __version__, contracts, costs, plugins
 from phenorep.errors import NotRun, UserError
-from phenorep.report import drawing, figures, gaps, images, maps, provenance, tables, verdict
+from phenorep.report import drawing, engines, figures, gaps, images, maps, provenance, tables, verdict
 from phenorep.report.drawing import Figure
 
 TEMPLATES = plugins.ROOT.parent / "reports" / "templates"
@@ -46,6 +46,8 @@ def make(plan: dict, output: str, folder: str, config: str | None = None) -> Non
             notes=gaps.notes(plan["files"].get("details", [])),
             cost_totals=_cost_totals(spent),
             datasets=provenance.datasets(plan),
+            engine=engines.used(plan["files"]),
+            engines=engines.compared(plan["files"]),
             steps=provenance.profile_steps(plan),
             measured=provenance.measured_steps(plan["files"]),
             encoders=provenance.encoders(plan["files"]),

@@ -19,12 +19,12 @@ class Config:
             raise ValueError("size must be [height, width], each at least 1")
 
 
-def output_size(config: Config) -> tuple[int, int]:
+def output_size(config: Config, about: dict) -> tuple[int, int]:  # noqa: ARG001
     """Height and width of a sample."""
     return config.size
 
 
-def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame | None) -> pd.DataFrame:  # noqa: ARG001
+def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame | None, about: dict) -> pd.DataFrame:  # noqa: ARG001
     """One window per image: all of it."""
     found = images[["Height", "Width"]].reset_index(drop=True)
     return found.assign(Image=np.arange(len(images)), Number=1, Top=0, Left=0)

@@ -6,36 +6,69 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from phenorep.errors import UserError
+
 NEEDS = ("nuclei",)
+_SIZE = 128  # pixels, where a configuration gives no size at all
 
 
 @dataclass(frozen=True)
 class Config:
     """Keys of the sample set."""
 
-    size: int = 128  # side of the window in pixels: a cell and little of its neighbours
+    size: int | None = None  # side of a sample in pixels: a cell and little of its neighbours; default: 128, or by size_um
+    # side of the window in micrometres, for plates of different microscopes: cut by the dataset's pixel_size_um, and resized
+    # to `size` (bicubic) where that is given too, so that all plates give samples of one size
+    size_um: float | None = None
     edge: Literal["drop", "pad"] = "drop"  # nuclei whose window leaves the field: without them, or filled up with 0
+    # mask: other nuclei become 0, so that a sample shows one nucleus; in all channels, so what lies over or under a
+    # neighbour's nucleus is lost too (its cytoplasm beyond the nucleus stays)
+    neighbours: Literal["keep", "mask"] = "keep"
 
     def __post_init__(self):
-        if self.size < 1:
+        if self.size is not None and self.size < 1:
             raise ValueError("size must be at least 1")
+        if self.size_um is not None and self.size_um <= 0:
+            raise ValueError("size_um must be above 0")
 
 
-def output_size(config: Config) -> tuple[int, int]:
+def output_size(config: Config, about: dict) -> tuple[int, int]:
     """Height and width of a sample."""
-    return config.size, config.size
+    side = config.size or _side(config, about)
+    return side, side
 
 
-def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame) -> pd.DataFrame:
-    """Windows whose middle (pixel ``size // 2``) is the pixel nearest to a nucleus's centre."""
+def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame, about: dict) -> pd.DataFrame:
+    """Windows whose middle (pixel ``side // 2``) is the pixel nearest to a nucleus's centre."""
+    side = _side(config, about)
     found = nuclei[["Image", *(name for name in nuclei if name.startswith(("Nucleus", "Location_", "AreaShape_")))]].copy()
     found["Number"] = found["Nucleus"]
     for column, centre in (("Top", "Location_Center_Y"), ("Left", "Location_Center_X")):
-        found[column] = np.floor(found[centre] + 0.5).astype(np.int64) - config.size // 2
-    found["Height"] = found["Width"] = config.size
+        found[column] = np.floor(found[centre] + 0.5).astype(np.int64) - side // 2
+    found["Height"] = found["Width"] = side
     if config.edge == "pad":
         return found.reset_index(drop=True)
     height, width = (images[name].to_numpy()[found["Image"]] for name in ("Height", "Width"))
     inside = (found["Top"] >= 0) & (found["Left"] >= 0)
-    inside &= (found["Top"] + config.size <= height) & (found["Left"] + config.size <= width)
+    inside &= (found["Top"] + side <= height) & (found["Left"] + side <= width)
     return found[inside].reset_index(drop=True)
+
+
+def _side(config: Config, about: dict) -> int:
+    """Side of the window in pixels of the images."""
+    if config.size_um is None:
+        return config.size or _SIZE
+    pixel = about.get("pixel_size_um")
+    if pixel is None:
+        raise UserError(
+            f"samples: size_um: {config.size_um:g} micrometres cannot be told in pixels, since the size of a pixel is not "
+            f"known. State it as 'datasets: {about.get('dataset') or '...'}: pixel_size_um' (the microscope's camera pixel "
+            "divided by its magnification), or give 'size' in pixels in place of 'size_um'."
+        )
+    side = round(config.size_um / pixel)
+    if side < 1:
+        raise UserError(
+            f"samples: size_um: {config.size_um:g} micrometres are less than a pixel, which has {pixel:g}. Both are in "
+            f"micrometres: make size_um larger, or mend 'datasets: {about.get('dataset') or '...'}: pixel_size_um'."
+        )
+    return side

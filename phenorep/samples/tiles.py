@@ -26,12 +26,12 @@ class Config:
             raise ValueError("overlap must be at least 0 and below size")
 
 
-def output_size(config: Config) -> tuple[int, int]:
+def output_size(config: Config, about: dict) -> tuple[int, int]:  # noqa: ARG001
     """Height and width of a sample."""
     return config.size, config.size
 
 
-def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame | None) -> pd.DataFrame:  # noqa: ARG001
+def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame | None, about: dict) -> pd.DataFrame:  # noqa: ARG001
     """All whole tiles, row by row; what is left at the edges is in no tile."""
     grids = []
     for (height, width), rows in images.reset_index(drop=True).groupby(["Height", "Width"]):

@@ -22,7 +22,7 @@ class Plate:
     centres: list[np.ndarray]  # per field: (y, x) of its nuclei
 
     def __getattr__(self, name: str) -> Path:
-        endings = {"fields": "parquet", "illumination": "npz", "nuclei": "parquet", "quality": "parquet"}
+        endings = {"fields": "parquet", "illumination": "npz", "nuclei": "parquet", "masks": "npz", "quality": "parquet"}
         if name not in endings:
             raise AttributeError(name)
         return self.folder / f"{name}.{endings[name]}"
@@ -34,14 +34,7 @@ class Plate:
         """Make illumination functions and nuclei."""
         chosen = preprocessing.settings(keys)
         illumination.make(self.fields, preprocessing.stage(chosen, "illumination"), threads, self.illumination)
-        nuclei.make(
-            self.fields,
-            self.illumination,
-            preprocessing.stage(chosen, "nuclei"),
-            threads,
-            self.nuclei,
-            self.quality,
-        )
+        nuclei.make(self, preprocessing.stage(chosen, "nuclei"), threads, self)
         return self
 
     def cut(self, name: str, threads: int = 1, use: str = "nuclei", where: str | None = None, **keys):

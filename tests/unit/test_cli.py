@@ -1,8 +1,14 @@
 """The command line ends with a message, not with a traceback."""
 
+import subprocess
+import sys
+
+import pytest
 import yaml
 
-from phenorep import cli, profiles
+from phenorep import cli, plugins, profiles
+from phenorep.datasets import table
+from phenorep.errors import UserError
 from tests.conftest import ROOT
 
 
@@ -32,3 +38,89 @@ def test_normalise_hands_its_files_to_the_library(monkeypatch):
     monkeypatch.setattr(profiles, "apply", lambda *paths: given.append(paths))
     assert cli.main(["normalise", "a.parquet", "b.npz", "c.parquet"]) == 0
     assert given == [("a.parquet", "b.npz", "c.parquet")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A plate as MetaXpress leaves it, below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "my images" / "P1"
+    place.mkdir(parents=True)
+    for name in ("P1_B02_s1_w1", "P1_B02_s1_w2", "P1_B03_s1_w1", "P1_B03_s1_w2", "P1_B03_s1_w1_thumb"):
+        (place / f"{name}.TIF").touch()
+    return tmp_path
+
+
+def test_table_lists_a_folder_and_leaves_a_plate_map_to_fill_in(folder, capsys):
+    assert cli.main(["table", "my images", "--channels", "w2=DNA,w1"]) == 0
+    said = capsys.readouterr().out
+    for line in ("Plates: 1 (P1)", "Wells: 2; sites in a well: 1; fields: 2", "Channels: DNA, w1", "Left out: 1 thumbnails"):
+        assert line in said
+    assert (folder / "plates.csv").read_text().splitlines()[:2] == [
+        "Metadata_Plate,Metadata_Well,Metadata_Site,PathName_DNA,FileName_DNA,PathName_w1,FileName_w1",
+        "P1,B02,1,my images/P1,P1_B02_s1_w2.TIF,my images/P1,P1_B02_s1_w1.TIF",
+    ]
+    assert (folder / "wells.csv").read_text().splitlines() == [
+        "Metadata_Plate,Metadata_Well,Metadata_Compound,Metadata_Concentration,Metadata_MoA,Metadata_Control",
+        "P1,B02,,,,",
+        "P1,B03,,,,",
+    ]
+
+
+def test_the_lines_that_table_prints_are_a_configuration(folder, capsys):
+    assert cli.main(["table", "my images", "--output", "my plates.csv"]) == 0
+    config = yaml.safe_load(capsys.readouterr().out.partition("For the configuration:\n")[2])
+    assert config["preprocess"] == {"nuclei": {"channel": "THE_ONE_THAT_SHOWS_NUCLEI"}}
+    (folder / "wells.csv").write_text("Metadata_Well,Metadata_Compound,Metadata_MoA\nB02,DMSO,\nB03,x,\n")
+    _, keys = config["datasets"]["mine"].pop("use"), config["datasets"]["mine"]
+    fields = table.fields(plugins.configure(table.Config, keys, "datasets: mine"), "P1", folder)
+    assert fields["Metadata_Compound"].tolist() == ["DMSO", "x"]
+    assert "Metadata_MoA" not in fields  # left empty
+
+
+def test_a_plate_map_that_nobody_filled_in_is_a_message(folder):
+    assert cli.main(["table", "my images"]) == 0
+    config = plugins.configure(table.Config, {"table": "plates.csv", "plate_map": "wells.csv"}, "datasets: mine")
+    with pytest.raises(UserError, match="or nothing in it"):
+        table.fields(config, "P1", folder)
+
+
+def test_table_overwrites_nothing(folder, capsys):
+    (folder / "wells.csv").write_text("mine")
+    assert cli.main(["table", "my images"]) == 0
+    assert "wells.csv is there already and is kept" in capsys.readouterr().out
+    assert (folder / "wells.csv").read_text() == "mine"
+    (folder / "plates.csv").write_text("mine")
+    assert cli.main(["table", "my images"]) == 1
+    assert "plates.csv: the file is there already and is kept" in capsys.readouterr().err
+    assert (folder / "plates.csv").read_text() == "mine"
+
+
+def test_table_lists_what_is_missing(folder, capsys):
+    (folder / "my images" / "P1" / "P1_B03_s1_w1.TIF").unlink()
+    assert cli.main(["table", "my images"]) == 0
+    said = capsys.readouterr().out
+    assert "1 images are missing: plate P1, well B03, site 1: w1." in said
+    assert "on_bad_image: exclude" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--plane", "max"], "--plane max: expected a number. Images are read as they are"),
+        (["--time", "2"], "time: plate P1 has no time point 2; it has 1"),
+        (["--channels", "w1=,w2"], "--channels w1=,w2: expected THEIRS=OURS"),
+        (["--plates", "P2"], "there is no plate 'P2'. Known are: P1"),
+        (["--layout", "harmony"], "there is no Index.idx.xml"),
+        (["--pattern", "("], "phenorep table: pattern: '(' is no regular expression"),
+    ],
+)
+def test_what_table_cannot_do_is_a_message_and_nothing_is_written(folder, capsys, options, message):
+    assert cli.main(["table", "my images", *options]) == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["my images"]
+
+
+def test_the_command_line_is_reached_by_the_name_of_the_package():
+    command = [sys.executable, "-m", "phenorep", "table", "--help"]
+    assert "--plate-map" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from phenorep import contracts, encoders, plugins, pretrain
+from phenorep import contracts, encoders, measurements, plugins, pretrain
 from phenorep.batches import Source, Sources
+from phenorep.errors import UserError
 from phenorep.recipes import Batch, PretrainConfig
 from tests.unit import made_samples
 
 NAMES = plugins.names("methods")
 # A small network for speed, and no network connection; keys that a recipe does not have are left out.
 SMALL = {"backbone": "resnet10t", "weights": "none", "epochs": 1, "batch_size": 8, "projector": [16], "warmup_epochs": 0}
-ENCODERS = [name for name in NAMES if "COMBINES" not in plugins.constants("methods", name)]
+ENCODERS = [name for name in NAMES if not {"COMBINES", "NEEDS"} & plugins.constants("methods", name).keys()]
+MEASURED = [name for name in NAMES if "NEEDS" in plugins.constants("methods", name)]
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,26 @@ def test_every_key_says_why_one_would_change_it(name):
 def test_planning_reads_the_constants(name):
     constants = plugins.constants("methods", name)
     assert isinstance(constants["SEEDED"], bool)
-    assert set(constants) <= {"SEEDED", "COMBINES", "REQUIRES", "CONTROL"}
+    assert set(constants) <= {"SEEDED", "COMBINES", "REQUIRES", "CONTROL", "NEEDS"}
     if "COMBINES" in constants:
         assert constants["COMBINES"] in plugins.config_keys("methods", name)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_method_of_measurements_chooses_among_them(name):
+    module = plugins.load("methods", name)
+    assert plugins.constants("methods", name)["NEEDS"] == ("measurements",)
+    assert not plugins.constants("methods", name)["SEEDED"]
+    assert set(plugins.config_keys("methods", name)["groups"]) <= set(measurements.GROUPS)
+    described = {"A_size": ["shape"], "A_dna": ["intensity", "DNA"], "A_both": ["correlation", "DNA", "Actin"]}
+    config = plugins.configure(module.Config, {"groups": list(measurements.GROUPS)}, name)
+    assert module.choose(config, described, ["DNA", "Actin"]) == list(described)
+    config = plugins.configure(module.Config, {"groups": ["intensity", "correlation"], "channels": ["DNA"]}, name)
+    assert module.choose(config, described, ["DNA", "Actin"]) == ["A_dna"]
+    with pytest.raises(UserError, match="no channel 'DNA'"):
+        module.choose(config, described, ["Actin"])
+    with pytest.raises(UserError, match="Did you mean 'shape'"):
+        plugins.configure(module.Config, {"groups": ["shapes"]}, name)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -23,7 +23,7 @@ def test_defaults_are_plain_and_given_values_are_converted():
         ({"on_bad_image": "skip"}, ["preprocess: on_bad_image", "skip", "stop", "exclude"]),
         ({"illumination": {"smooting": "median"}}, ["preprocess: illumination", "smooting", "smoothing"]),
         ({"illumination": {"size": 0}}, ["preprocess: illumination", "size must be above 0"]),
-        ({"illumination": {"robust_minimum": 1}}, ["robust_minimum must be"]),
+        ({"illumination": {"block_size": 0}}, ["block_size must be"]),
         ({"nuclei": {"diameter": [40, 8]}}, ["preprocess: nuclei", "diameter must be"]),
         ({"nuclei": {"diameter": 40}}, ["preprocess: nuclei: diameter", "40"]),
         ({"nuclei": {"threshold": "otzu"}}, ["preprocess: nuclei: threshold", "otzu", "otsu"]),

@@ -4,23 +4,29 @@ import time
 
 import numpy as np
 import pytest
-from skimage.filters import threshold_li, threshold_otsu
+from scipy import ndimage
 from skimage.io import imread
 from skimage.measure import label
 
 from phenorep.imaging import readers, segmentation
 from phenorep.preprocessing import Segmentation
+from tests.unit import golden_nuclei
 from tests.unit.made_plate import draw
 
 RANGE = 65535
 
 
 def nuclei(image, **keys):
-    return segmentation.find_nuclei(np.asarray(image, np.float32), Segmentation(**keys), RANGE)
+    return segmentation.find_nuclei(np.asarray(image, np.float32) / RANGE, Segmentation(**keys))
 
 
 def noisy(image, sigma=20, seed=0):
     return np.random.default_rng(seed).normal(image, sigma)
+
+
+def soft(*drawing):
+    """As a microscope shows it: Otsu's threshold lies just above the background where a sharp edge leaves no grey."""
+    return ndimage.gaussian_filter(draw(*drawing), 2)
 
 
 def matches(found, truth, overlap):
@@ -33,10 +39,10 @@ def matches(found, truth, overlap):
 
 @pytest.mark.parametrize("shape", [(128, 160), (101, 77)])
 # Minimum cross-entropy sets in lower on the blurred edge.
-@pytest.mark.parametrize(("threshold", "tolerance"), [("otsu", 0.15), ("minimum_cross_entropy", 0.35)])
+@pytest.mark.parametrize(("threshold", "tolerance"), [("otsu", 0.1), ("minimum_cross_entropy", 0.45)])
 def test_round_nuclei_are_found_where_they_are(shape, threshold, tolerance):
     centres = [(20, 20), (50, 30), (80, 60)]
-    labels = nuclei(noisy(draw(shape, centres, 9, 3000, 200)), threshold=threshold)
+    labels = nuclei(noisy(soft(shape, centres, 9, 3000, 200)), threshold=threshold)
     assert labels.max() == 3
     for number, centre in enumerate(centres, start=1):
         y, x = np.nonzero(labels == number)
@@ -73,26 +79,50 @@ def test_touching_nuclei_are_cut_apart():
 
 
 def test_holes_are_filled_unless_asked_not_to():
-    ring = draw((80, 80), [(40, 40)], 14, 3000, 200) - draw((80, 80), [(40, 40)], 5, 2900, 0)
+    ring = soft((80, 80), [(40, 40)], 14, 3000, 200) - soft((80, 80), [(40, 40)], 5, 2900, 0)
     assert nuclei(ring, declump="none")[40, 40] == 1
     assert nuclei(ring, declump="none", fill_holes=False)[40, 40] == 0
 
 
 def test_size_and_border_decide_what_is_kept():
-    image = draw((120, 120), [(40, 40), (80, 85), (0, 90)], 9, 3000, 200) + draw((120, 120), [(20, 80)], 3, 3000, 0)
+    image = soft((120, 120), [(40, 40), (80, 85), (0, 90)], 9, 3000, 200) + soft((120, 120), [(20, 80)], 4, 3000, 0)
     assert nuclei(image).max() == 2
     assert nuclei(image, border="keep").max() == 3
     assert nuclei(image, diameter=(4, 80)).max() == 3
     assert nuclei(image, diameter=(19, 30)).max() == 0
 
 
-def test_thresholds_are_those_of_scikit_image():
-    generator = np.random.default_rng(1)
-    values = np.concatenate([generator.normal(200, 20, 9000), generator.normal(900, 150, 1000)]).astype(np.float32)
-    counts, edges = np.histogram(values, 4096)
-    centres = (edges[:-1] + edges[1:]) / 2
-    assert segmentation.otsu(counts, centres) == pytest.approx(threshold_otsu(values, 4096), rel=0.01)
-    assert segmentation.minimum_cross_entropy(counts, centres) == pytest.approx(threshold_li(values), rel=0.01)
+@pytest.mark.parametrize("case", ["SHAPE", "INTENSITY", "LOW_RESOLUTION", "MIXED"])
+def test_nuclei_are_those_of_cellprofiler(case):
+    keys, expected = getattr(golden_nuclei, case)
+    found = segmentation.find_nuclei(golden_nuclei.clumps(), Segmentation(minimum_contrast=0, **keys))
+    assert (found == golden_nuclei.labels(expected)).all()
+
+
+def test_labels_are_without_gaps():
+    labels = nuclei(draw((120, 120), [(40, 40), (80, 85), (0, 90), (110, 20)], 8, 3000, 200))
+    assert np.unique(labels).tolist() == list(range(labels.max() + 1))
+    assert labels.dtype == np.int32
+
+
+def test_has_contrast_is_what_decides_whether_a_field_is_searched():
+    image = draw((80, 80), [(40, 40)], 9, 500, 100)
+    for field, contrast in (
+        (noisy(image, 5), True),
+        (noisy(np.full((80, 80), 150.0), 6), False),
+        (np.zeros((80, 80)), False),
+    ):
+        field = field.astype(np.float32) / RANGE
+        assert segmentation.has_contrast(field, Segmentation()) is contrast
+        assert segmentation.has_contrast(field, Segmentation(minimum_contrast=0))
+        assert bool(segmentation.find_nuclei(field, Segmentation()).any()) is contrast
+
+
+def test_bounds_are_shares_of_the_cameras_range():
+    image = (noisy(draw((80, 80), [(40, 40)], 9, 500, 100), 5) / RANGE).astype(np.float32)
+    bounded = Segmentation(threshold_bounds=(0.2, 1.0))
+    assert segmentation.find_nuclei(image, bounded, 4095 / RANGE).max() == 0  # 819 of 4095
+    assert segmentation.find_nuclei(image, bounded, 1023 / RANGE).max() == 1  # 205 of 1023
 
 
 def test_a_field_of_many_nuclei_is_quick():
@@ -101,11 +131,11 @@ def test_a_field_of_many_nuclei_is_quick():
     image = np.full((1024, 1280), 200, np.float32)
     for y, x in grid + generator.integers(-20, 20, grid.shape):
         image[y - 14 : y + 14, x - 14 : x + 14] += draw((28, 28), [(14, 14)], 13, 3000, 0).astype(np.float32)
-    image = noisy(image).astype(np.float32)
-    segmentation.find_nuclei(image[:100, :100], Segmentation(), RANGE)  # imports
+    image = (noisy(image) / RANGE).astype(np.float32)
+    segmentation.find_nuclei(image, Segmentation())  # imports, and what is kept for all fields of a plate
     start = time.process_time()
-    labels = segmentation.find_nuclei(image, Segmentation(), RANGE)
-    assert time.process_time() - start < 1.5  # about 0.15 s on an idle machine
+    labels = segmentation.find_nuclei(image, Segmentation())
+    assert time.process_time() - start < 1  # about 0.1 s on an idle machine; CellProfiler needs 1
     assert labels.max() > 100
 
 
@@ -118,7 +148,7 @@ def test_published_masks_are_matched(shared_data):
         truth = label(mask, connectivity=1)
         assert truth.max() == counts[name]
         truth = label(np.where(np.bincount(truth.ravel())[truth] >= 50, truth, 0), connectivity=1)  # without specks
-        labels = nuclei(readers.read(folder / "images" / name), border="keep", diameter=(8, 80))
+        labels = nuclei(readers.read(folder / "images" / name), border="keep", diameter=(15, 80))
         hits += matches(labels, truth, 0.5)
         found, true = found + labels.max(), true + truth.max()
     assert 2 * hits / (found + true) > 0.9
@@ -126,8 +156,8 @@ def test_published_masks_are_matched(shared_data):
 
 def test_a_real_plate_has_a_plausible_number_of_nuclei(shared_data):
     for well in ("01-A-01", "48-D-12", "96-H-12"):
-        image = readers.read(shared_data / "bbbc013" / f"Channel2-{well}.tif").astype(np.float32)
-        labels = segmentation.find_nuclei(image, Segmentation(), 255)
+        image = readers.read(shared_data / "bbbc013" / f"Channel2-{well}.tif").astype(np.float32) / 255
+        labels = segmentation.find_nuclei(image, Segmentation())
         diameters = 2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)
         assert 60 < labels.max() < 400
         assert 12 < np.median(diameters) < 22

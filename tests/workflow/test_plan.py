@@ -62,6 +62,16 @@ def test_encoders_side_by_side(workflow, screen):
     assert workflow.jobs(screen) == BASE | {"pretrain": 2, "embed": 2, "concat": 1, "normalise": 1, "evaluate": 1}
 
 
+def test_measurements_as_features(workflow, screen):
+    screen["methods"] |= {"classical": {"use": "cellprofiler_features"}}
+    study(screen).update(methods=["classical"], seeds=[0, 1])
+    assert workflow.jobs(screen) == BASE | {"measurements": 2, "embed_measurements": 1, "normalise": 1, "evaluate": 1}
+    # Fields have no nucleus each: the job that says so needs none of the measurements.
+    screen["samples"]["fields"] = {"use": "fields", "size": [64, 64]}
+    study(screen)["samples"] = "fields"
+    assert workflow.jobs(screen) == BASE | {"embed_measurements": 1, "normalise": 1, "evaluate": 1}
+
+
 def test_view_of_a_sample_set(workflow, screen):
     screen["samples"]["fields"] = {"use": "fields", "size": [64, 64]}
     screen["samples"]["quads"] = {"use": "tiles", "of": "fields", "size": 32}

@@ -51,6 +51,16 @@ def preprocess_settings(stage):
     return preprocessing.stage(plan.preprocess, stage)
 
 
+def preprocessed_by(engine):
+    """A pattern of the datasets whose images this engine works on."""
+    return one_of(plan.blocks["datasets"] if plan.preprocess.engine == engine else [])
+
+
+def own_pipeline(wildcards):
+    """The user's own CellProfiler pipeline, if there is one."""
+    return plan.preprocess.pipeline or []
+
+
 def steps_of(wildcards):
     """Steps of a profile."""
     return plan.blocks["profiles"][wildcards.profile]
@@ -89,6 +99,11 @@ def gpus_of_evaluation(wildcards):
 
 
 # -- digests of code ---------------------------------------------------------------------------------------------------
+
+
+# The program that runs in CellProfiler's environment; its pipelines, which are no Python.
+RUNNER = ROOT / "phenorep" / "imaging" / "cellprofiler_run.py"
+PIPELINES = digests.of_folder(ROOT / "workflow" / "cellprofiler")
 
 
 def code_digest(script, *kinds):
@@ -191,6 +206,16 @@ def members_of(wildcards):
         seed = plan.seed(member, int(wildcards.seed))
         paths.append(Encoded(wildcards.dataset, wildcards.samples, member, seed).path("embeddings", "final.parquet"))
     return paths
+
+
+def measurements_of(wildcards):
+    """Measurements of the nuclei that a sample set shows; none if it shows something else."""
+    return plan.measurements(wildcards.dataset, wildcards.samples)
+
+
+def measured_groups(wildcards):
+    """Groups of measurements that methods take."""
+    return plan.measured_groups()
 
 
 def needs(wildcards, what):

@@ -1,4 +1,4 @@
-# Encoders are applied to samples; embeddings of several encoders are put side by side.
+# Encoders are applied to samples, or measurements joined to them; embeddings of several methods are put side by side.
 
 
 rule embed:
@@ -28,6 +28,32 @@ rule embed:
         code=code_of_embedding,
     script:
         "../scripts/embed.py"
+
+
+rule embed_measurements:
+    input:
+        tables=sample_tables,
+        measurements=measurements_of,
+    output:
+        "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
+    log:
+        "logs/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
+    wildcard_constraints:
+        method=one_of(plan.measured()),
+        epoch="final",
+    conda:
+        "../../envs/learn.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        method=settings("methods", "method"),
+        code=code_digest("embed_measurements", "methods"),
+    script:
+        "../scripts/embed_measurements.py"
 
 
 rule concat:

@@ -54,6 +54,7 @@ rule page:
         fields=report_files("fields"),
         quality=report_files("quality"),
         illumination=report_files("illumination"),
+        engines=report_files("engines"),
         samples=report_files("samples"),
     output:
         page=report("reports/{name}/index.html", caption="../../reports/captions/page.rst", category="Report"),

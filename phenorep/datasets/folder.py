@@ -1,0 +1,119 @@
+"""Anybody's plates, from the folder that the microscope left: no table in between.
+
+A layout in ``phenorep/microscopes/`` says what files and folders mean; `phenorep table` shows what it finds. A field of view
+is one image per channel: where there are several time points or planes, `time` and `plane` choose one, and each further one
+is a dataset of its own. Fields that lack a channel are bad images (`preprocess: on_bad_image`). What the wells hold stands
+in a plate map. Smallest block::
+
+    mine: {use: folder, folder: /data/screen, channels: {w1: DNA, w2: Actin}, plate_map: wells.csv}
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from phenorep import contracts, experiment, fieldlist, microscopes, plugins
+from phenorep.errors import UserError
+from phenorep.experiment import Experiment
+
+FINDS = "microscopes"  # folder of files that are found by name: part of what this file does
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Experiment):
+    """Where the images lie and which of them are used."""
+
+    folder: str  # the folder of one or more plates
+    layout: str = "auto"  # a file of phenorep/microscopes; auto: the one that recognises the folder
+    pattern: str = ""  # regular expression over each image's path, with groups well, site, channel, ...: layout pattern
+    channels: dict | None = None  # {theirs: ours}, e.g. {w1: DNA}: these and no others, in this order; None: all
+    plates: dict | None = None  # {theirs: ours}: these and no others; None: all
+    time: int | None = None  # which time point, where there are several
+    plane: int | None = None  # which plane, where there are several; 0: the projection that MetaXpress saves
+
+    def __post_init__(self):
+        super().__post_init__()
+        for key in ("channels", "plates"):
+            named = getattr(self, key) or {}
+            if not all(isinstance(text, str) and text for pair in named.items() for text in pair):
+                raise ValueError(f"{key} must be {{theirs: ours}} in text, like {{w1: DNA}}; put names of digits in quotes")
+        if self.pattern and self.layout not in ("auto", "pattern"):
+            raise ValueError(f"pattern belongs to 'layout: pattern', not to 'layout: {self.layout}'")
+        if self.pattern:
+            try:
+                microscopes.load("pattern").compiled(self.pattern)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+
+
+def listing(config: Config) -> microscopes.Listing:
+    """The files of the folder."""
+    return microscopes.scan(config.folder, config.pattern)
+
+
+def selection(config: Config) -> fieldlist.Selection:
+    """Which of them are used."""
+    return fieldlist.Selection(config.layout, config.plates, config.channels, config.time, config.plane)
+
+
+def plates(config: Config) -> list[str]:
+    """Names of the plates; reads names of files, and the first lines of indexes."""
+    return list(fieldlist.plates(listing(config), selection(config)).values())
+
+
+def about(config: Config) -> dict:
+    """Facts about the whole dataset; what is not configured is taken from the first plate."""
+    files, chosen = listing(config), selection(config)
+    first = next(iter(fieldlist.plates(files, chosen)))
+    found = fieldlist.read(files, chosen, first)
+    return {
+        "channels": list(fieldlist.channels(files, chosen, found.images).values()),
+        "pixel_size_um": found.pixel_size_um,
+        "intensity_max": config.intensity_max,
+        "citation": None,
+        "licence": None,
+        "simulated": False,
+    }
+
+
+def archives(config: Config, plate: str | None = None) -> list[str]:  # noqa: ARG001
+    """No download: the images are read where they lie."""
+    return []
+
+
+def sources(config: Config) -> list[str]:
+    """The plate map, and what the microscope wrote beside its images."""
+    files = listing(config)
+    own = microscopes.layout(files, config.layout).tables(files)
+    return [*([config.plate_map] if config.plate_map else []), *(str(files.root / path) for path in own)]
+
+
+def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
+    """One row per field of a plate: its metadata and images.
+
+    A well that the plate map names and the folder does not has one row without images, whose `Problem` says so.
+
+    Raises
+    ------
+    UserError
+        If folder, plate map and keys do not fit together; the message says where.
+    """
+    files, chosen = listing(config), selection(config)
+    names = fieldlist.plates(files, chosen)
+    theirs = {ours: name for name, ours in names.items()}
+    if plate not in theirs:
+        raise UserError(f"{config.folder}: there is no plate '{plate}'. {plugins.suggest(plate, theirs)}")
+    found = fieldlist.read(files, chosen, theirs[plate])
+    channels = fieldlist.channels(files, chosen, found.images)
+    if not config.channels:
+        first = fieldlist.read(files, chosen, next(iter(names)))
+        expected = list(fieldlist.channels(files, chosen, first.images).values())
+        fieldlist.check_same(list(channels.values()), expected, plate, config.folder)
+    table = fieldlist.table(files, found.images, plate, channels, chosen)
+    # A plate map may describe more plates than are used.
+    every = [*theirs, *(name for name in fieldlist.found(files, chosen) if name not in theirs)]
+    table = experiment.of_plate(experiment.describe(config, table, config.folder, every), plate, config.folder)
+    images = [f"{kind}_{channel}" for channel in channels.values() for kind in ("FileName", "PathName")]
+    rest = [name for name in table if name not in (*contracts.FIELD, *images, "Problem")]
+    return table[[*contracts.FIELD, *rest, *images, "Problem"]].copy()

@@ -1,0 +1,11 @@
+from phenorep import logs
+from phenorep.imaging import cellprofiler
+
+with logs.to(snakemake.log[0]):
+    cellprofiler.stage_nuclei(
+        snakemake.input.fields,
+        snakemake.input.illumination,
+        snakemake.params.preprocess,
+        snakemake.threads,
+        snakemake.output[0],
+    )
