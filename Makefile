@@ -79,7 +79,7 @@ COMPILE = uv pip compile --quiet --generate-hashes --no-header --python-platform
 lock: .venv/.python ## Compile envs/*.in into envs/*.txt, with hashes
 	@cd envs
 	for name in uv requirements requirements-dev; do $(COMPILE) --python-version 3.11 $$name.in --output-file $$name.txt; done
-	$(COMPILE) --python-version 3.9 --override cellprofiler-left-out.txt cellprofiler.in --output-file cellprofiler.txt
+	$(COMPILE) --python-version 3.9 --override cellprofiler-left-out.in cellprofiler.in --output-file cellprofiler.txt
 	$(COMPILE) --python-version 3.9 cellprofiler-build.in --output-file cellprofiler-build.txt
 
 # -- the environment ---------------------------------------------------------------------------------------------------

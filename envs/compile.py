@@ -46,7 +46,7 @@ def stages() -> dict[Path, dict[str, Path]]:
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for rule in _RULE.finditer(file.read_text()):
             conda, script = _CONDA.search(rule["body"]), _SCRIPT.search(rule["body"])
-            if conda and script:
+            if conda and script:  # CellProfiler's environment has no script of ours; it is written by hand
                 rules = found.setdefault((file.parent / conda["path"]).resolve(), {})
                 rules[rule[0].split(":")[0].removeprefix("rule ")] = (file.parent / script["path"]).resolve()
     return found

@@ -211,6 +211,9 @@ def _sum_fields(channels: list[str], on_bad_image: str, block: int | None, rows:
             continue
         if block:
             field = np.stack([smoothing.block_minima(image, block) for image in field])
-        total = total + field if count else field.astype(np.uint64)
+        if count:
+            total += field
+        else:
+            total = field.astype(np.uint64)
         count += 1
     return total, count

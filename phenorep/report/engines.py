@@ -3,11 +3,13 @@
 import pandas as pd
 
 from phenorep import contracts
+from phenorep.report import tables
 
 
 def used(files: dict) -> str:
     """Engines that found the nuclei of a run, with their versions."""
-    found = {contracts.about(entry["path"]).get("engine") for entry in files.get("quality", [])}
+    paths = [entry["path"] for entry in files.get("quality", []) if tables.not_run(entry["path"]) is None]
+    found = {contracts.about(path).get("engine") for path in paths}
     return ", ".join(sorted(filter(None, found))) or "none"
 
 
@@ -15,7 +17,9 @@ def compared(files: dict) -> list[dict]:
     """How both engines agree on some fields of each plate: one entry per plate, for ``preprocess: check``."""
     found = []
     for entry in files.get("engines", []):
-        table = contracts.read_table(entry["path"], "details")
+        table = tables.read(entry["path"], "details")
+        if table is None:  # listed among what is missing
+            continue
         nuclei = table[table["Compared"] == "nuclei"]
         smoothed = table[table["Compared"] == "illumination"]
         found.append(

@@ -37,7 +37,7 @@ def not_run(files: dict) -> list[dict]:
 def missing(files: dict) -> list[dict]:
     """Other files that a part of the page needed and could not use: ``path, reason``."""
     found = []
-    for kind in ("fields", "quality", "illumination", "samples", "training"):
+    for kind in ("fields", "quality", "illumination", "engines", "samples", "training"):
         for entry in files.get(kind, []):
             reason = tables.not_run(entry["path"])
             if reason is not None:

@@ -16,6 +16,7 @@ from phenorep.imaging import illumination, intensity, pipelines
 from phenorep.imaging.agreement import Matches, f1, near, relative_difference
 from phenorep.imaging.cellprofiler_run import environment, run
 from phenorep.imaging.segmentation import find_nuclei
+from tests.e2e.conftest import Project
 
 SMOOTHINGS = ("gaussian", "median", "polynomial")
 SCREEN = {"batches": 2, "plates_per_batch": 1, "mechanisms": 4, "compounds_per_mechanism": 2, "wells_per_treatment": 1}
@@ -54,7 +55,7 @@ def bbbc039_plate(shared_data: Path, folder: Path) -> Path:
 
 
 def settings(**keys) -> preprocessing.Preprocess:
-    return preprocessing.settings({"engine": "cellprofiler", "chunk": 13, **keys})
+    return preprocessing.settings({"engine": "cellprofiler", "chunk": 30, **keys})
 
 
 @pytest.mark.parametrize("plate", [bbbc013_plate, simulated_plate])
@@ -119,14 +120,16 @@ VARIANTS = {
 @pytest.mark.parametrize("plate", [bbbc039_plate, bbbc013_plate])
 def test_nuclei_are_cellprofilers(cellprofiler, shared_data, tmp_path, plate):
     table = plate(shared_data, tmp_path)
-    rows = illumination.usable(contracts.read_table(table, "fields"), table)[:24]
+    rows = illumination.usable(contracts.read_table(table, "fields"), table)[:26]
     about = contracts.about(table)
     chosen = settings()
     illumination.make(table, preprocessing.stage(chosen, "illumination"), 2, tmp_path / "functions.npz")
-    staged = tmp_path / "staged"
+    staged, some = tmp_path / "staged", {}
     for name, keys in VARIANTS.items():
         (tmp_path / name).mkdir()
-        engine.stage_fields(rows, about, tmp_path / "functions.npz", settings(nuclei=keys), 2, tmp_path / name)
+        # The variants on a few fields: CellProfiler takes half a second for each.
+        some[name] = rows if name == "default" else rows[::4]
+        engine.stage_fields(some[name], about, tmp_path / "functions.npz", settings(nuclei=keys), 2, tmp_path / name)
         for chunk in (tmp_path / name).glob("fields_*"):
             shutil.copytree(chunk, staged / f"{name}_{chunk.name}")
     run(staged, tmp_path / "all", cellprofiler, 2)
@@ -139,36 +142,35 @@ def test_nuclei_are_cellprofilers(cellprofiler, shared_data, tmp_path, plate):
             shutil.copytree(chunk, tmp_path / f"found_{name}" / chunk.name.removeprefix(f"{name}_"))
         found = engine.Found(tmp_path / name, tmp_path / f"found_{name}")
         matches = []
-        for row in rows:
+        for row in some[name]:
             raw = illumination.readers.read_field(row, channels)[index]
             share = intensity.share_of_range(about["intensity_max"], int(row["BitDepth"]))
             native = find_nuclei(intensity.scaled(raw, functions[index]), chosen, share)
             matches.append(Matches.of(native, found.labels(row["Field"], raw.shape)))
-        assert sum(one.counts[1] for one in matches) > 500, name
+        assert sum(one.counts[1] for one in matches) > 200, name
         assert f1(matches, 0.7) >= 0.98, name
         assert near(matches, 1.0) >= 0.99, name
 
 
-def test_cellprofiler_is_the_engine_of_a_whole_run(cellprofiler, finished, config, tmp_path_factory):
-    """The tiny screen with CellProfiler: the nuclei, masks and samples are those of the native engine."""
-    from tests.e2e.conftest import Project
-
+def test_cellprofiler_is_the_engine_of_a_plate(cellprofiler, finished, config, tmp_path_factory):
+    """A plate of the tiny screen: what CellProfiler leaves is what the native engine leaves, and their comparison says so."""
     project = Project(tmp_path_factory.mktemp("cellprofiler"))
     shutil.copytree(finished.folder / "resources", project.folder / "resources")
-    config["preprocess"] = {"engine": "cellprofiler", "cellprofiler": cellprofiler, "chunk": 9, "check": 2}
-    config["methods"] = {"pixel_statistics": {}}
-    config["studies"]["tiny"] |= {"methods": ["pixel_statistics"], "evaluations": ["control_separation"]}
-    project.finish(config)
-    for native in sorted(finished.folder.glob("results/screen/nuclei/*.parquet")):
-        theirs = project.folder / native.relative_to(finished.folder)
-        assert contracts.about(theirs)["engine"].startswith("CellProfiler 4.2")
-        assert contracts.about(native)["engine"] == "native"
-        pd.testing.assert_frame_equal(
-            contracts.read_table(theirs, "nuclei"), contracts.read_table(native, "nuclei"), check_exact=False, atol=1.0
-        )
-    page = (project.folder / "reports/tiny/index.html").read_text()
-    assert "CellProfiler 4.2" in page
-    assert "Preprocessing by both engines" in page
+    shutil.copytree(finished.folder / "results/screen/fields", project.folder / "results/screen/fields")
+    plate = sorted(finished.folder.glob("results/screen/nuclei/*.parquet"))[0].stem
+    config["preprocess"] = {"engine": "cellprofiler", "cellprofiler": cellprofiler, "chunk": 13, "check": 3}
+    project.finish(config, f"results/screen/nuclei/{plate}.parquet", f"results/screen/engines/{plate}.parquet")
+    theirs, native = (one.folder / f"results/screen/nuclei/{plate}.parquet" for one in (project, finished))
+    assert contracts.about(theirs)["engine"].startswith("CellProfiler 4.2")
+    assert contracts.about(native)["engine"] == "native"
+    pd.testing.assert_frame_equal(contracts.read_table(theirs, "nuclei"), contracts.read_table(native, "nuclei"))
+    masks = f"results/screen/masks/{plate}.npz"
+    assert (project.folder / masks).read_bytes() == (finished.folder / masks).read_bytes()
+    compared = contracts.read_table(project.folder / f"results/screen/engines/{plate}.parquet", "details")
+    nuclei = compared[compared["Compared"] == "nuclei"]
+    assert len(nuclei) == 3
+    assert nuclei["F1"].min() >= 0.98
+    assert compared["Difference"].max() <= 1e-3
     assert not list(project.folder.glob("results/screen/cellprofiler/*/*/*")), "what CellProfiler worked on is temporary"
 
 

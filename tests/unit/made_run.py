@@ -29,7 +29,7 @@ def score(method: str, profile: str, evaluation: str, metric: str, value: float,
 def make_run(folder) -> dict:
     """Write a run's files and return its plan."""
     random = np.random.default_rng(0)
-    files = {kind: [] for kind in ("details", "profiles", "training", "fields", "quality", "illumination", "samples")}
+    files = {kind: [] for kind in ("details", "profiles", "training", "fields", "quality", "illumination", "engines", "samples")}
     scores = []
     accuracy = {"learned": 0.9, "other": 0.5, "noise": 0.2}
     for method in METHODS:
@@ -119,7 +119,12 @@ def write_plate(folder, plate: str, files: dict, random) -> None:
     contracts.write_table(fields, folder / f"{plate}_fields.parquet", "fields")
     files["fields"].append({**where, "path": str(folder / f"{plate}_fields.parquet")})
     quality = fields.assign(Count_Nuclei=3)
-    contracts.write_table(quality, folder / f"{plate}_quality.parquet", "field_quality")
+    contracts.write_table(quality, folder / f"{plate}_quality.parquet", "field_quality", {"engine": "native"})
+    compared = pd.DataFrame({"Compared": ["illumination", "nuclei", "nuclei"], "Difference": [2e-6, np.nan, np.nan]})
+    compared = compared.assign(Native=[np.nan, 40, 50], CellProfiler=[np.nan, 41, 50], Equal=[None, False, True])
+    compared = compared.assign(F1=[np.nan, 0.9876, 1.0], Near=[np.nan, 1.0, 1.0])
+    contracts.write_table(compared, folder / f"{plate}_engines.parquet", "details", {"engine": "CellProfiler 4.2.8"})
+    files["engines"].append({**where, "path": str(folder / f"{plate}_engines.parquet")})
     files["quality"].append({**where, "path": str(folder / f"{plate}_quality.parquet")})
     function = 1 + np.add.outer(np.linspace(0, 0.5, 60), np.linspace(0, 0.5, 80)).astype(np.float32)
     about = json.dumps({"channels": ["DNA", "Actin"]})

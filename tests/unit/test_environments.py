@@ -14,7 +14,8 @@ from tests.conftest import ROOT
 
 ENVS = ROOT / "envs"
 STAGES = environments.stages()
-FILES = sorted(ENVS.glob("*.yaml"))
+CELLPROFILER = ENVS / "cellprofiler.yaml"
+FILES = sorted(set(ENVS.glob("*.yaml")) - {CELLPROFILER})
 REQUIREMENTS = sorted(ENVS.glob("*.txt"))
 COMMAND = "run: .venv/bin/python -m envs.compile"
 
@@ -29,7 +30,7 @@ def pip_pins(path: Path) -> dict[str, str]:
 def test_rules_and_environments_belong_together():
     assert set(STAGES) == set(FILES), COMMAND
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    named = {rule for rules_of in STAGES.values() for rule in rules_of}
+    named = {rule for rules_of in STAGES.values() for rule in rules_of} | {"cellprofiler"}
     assert named == set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)), "every rule names a script and an environment"
 
 
@@ -41,6 +42,12 @@ def test_conda_supplies_python_and_pip_the_tested_rest(path):
     assert len(content["dependencies"]) == 3
     tested = environments.pins()
     assert pip_pins(path).items() <= tested.items(), COMMAND
+
+
+def test_conda_supplies_the_tested_cellprofiler():
+    (line,) = [line for line in yaml.safe_load(CELLPROFILER.read_text())["dependencies"] if line.startswith("cellprofiler=")]
+    version = line.removeprefix("cellprofiler=")
+    assert f"cellprofiler=={version} " in (ENVS / "cellprofiler.txt").read_text()
 
 
 @pytest.mark.parametrize(("path", "rule"), [(path, rule) for path, rules in STAGES.items() for rule in rules])
@@ -99,7 +106,7 @@ def test_every_requirement_has_a_version_and_hashes(path):
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.stem)
 def test_what_is_asked_for_is_pinned(path):
-    asked = [line for line in path.with_suffix(".in").read_text().splitlines() if re.match("[a-z]", line)]
+    asked = re.findall(r"^([a-z][a-z0-9-]*)", path.with_suffix(".in").read_text(), re.MULTILINE)
     assert asked
     pinned = set(re.findall(r"^([a-z0-9-]+)==", path.read_text(), re.MULTILINE))
     assert set(asked) <= pinned, "run: make lock"
@@ -130,7 +137,7 @@ def test_the_profiles_of_snakemake_agree():
         assert slurm[key] == default[key]
     assert set(default["rerun-triggers"]) == {"mtime", "params", "input", "software-env"}
     assert "retries" not in default
-    rules = {rule for rules_of in STAGES.values() for rule in rules_of}
+    rules = {rule for rules_of in STAGES.values() for rule in rules_of} | {"cellprofiler"}
     assert set(slurm["set-resources"]) <= rules
 
 

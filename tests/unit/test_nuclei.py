@@ -65,16 +65,16 @@ def test_processes_change_nothing(tmp_path):
     files = []
     for threads in (1, 2):
         plate.prepare(threads)
-        files.append([path.read_bytes() for path in (plate.nuclei, plate.quality)])
+        files.append([path.read_bytes() for path in (plate.nuclei, plate.masks, plate.quality)])
     assert files[0] == files[1]
 
 
 def test_the_channel_of_the_nuclei_is_named_or_asked_for():
-    assert nuclei.nuclear_channel(Segmentation(), ["Actin", "DNA"]) == "DNA"
-    assert nuclei.nuclear_channel(Segmentation(channel="Hoechst"), ["Actin", "Hoechst"]) == "Hoechst"
+    assert Segmentation().nuclear(["Actin", "DNA"]) == "DNA"
+    assert Segmentation(channel="Hoechst").nuclear(["Actin", "Hoechst"]) == "Hoechst"
     for settings in (Segmentation(), Segmentation(channel="DAPI")):
         with pytest.raises(UserError, match=r"preprocess: nuclei: channel.*Actin, Hoechst"):
-            nuclei.nuclear_channel(settings, ["Actin", "Hoechst"])
+            settings.nuclear(["Actin", "Hoechst"])
 
 
 def test_a_plate_without_nuclei_is_an_error_that_helps(tmp_path):

@@ -18,7 +18,10 @@ def test_defaults_are_plain_and_given_values_are_converted():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"engine": "cellprofiler"}, ["preprocess: engine", "not available yet", "native"]),
+        ({"engine": "cellprofilar"}, ["preprocess: engine", "cellprofilar", "cellprofiler"]),
+        ({"pipeline": "own.cppipe"}, ["preprocess", "pipeline", "engine: cellprofiler"]),
+        ({"chunk": 0}, ["preprocess", "chunk must be at least 1"]),
+        ({"check": -1}, ["preprocess", "check must not be negative"]),
         ({"on_bad_images": "stop"}, ["preprocess", "on_bad_images", "on_bad_image"]),
         ({"on_bad_image": "skip"}, ["preprocess: on_bad_image", "skip", "stop", "exclude"]),
         ({"illumination": {"smooting": "median"}}, ["preprocess: illumination", "smooting", "smoothing"]),

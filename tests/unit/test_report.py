@@ -130,6 +130,13 @@ def test_fields_left_out_are_listed_once(run):
     assert "Fields of view left out: 2" in text
 
 
+def test_the_engine_is_stated_and_how_the_other_one_agrees(run):
+    _, page, _ = run
+    assert "<dt>Preprocessing engine</dt><dd>native</dd>" in page
+    for text in ("CellProfiler 4.2.8", "0.9938", "0.000002"):  # F1 is the mean over the fields
+        assert text in page
+
+
 def test_figures_do_not_depend_on_the_time(run, tmp_path):
     folder, _, plan = run
     with drawing.style():

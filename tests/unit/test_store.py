@@ -57,16 +57,16 @@ def test_a_sample_is_raw_over_illumination_at_its_place(tmp_path, bits, size, ch
 
 
 def test_a_nucleus_one_pixel_from_the_border(tmp_path):
-    plate = make_plate(tmp_path, count=1, at=[(8.0, 60.0), (60.0, 60.0)]).prepare(illumination={"smoothing": "none"})
+    plate = make_plate(tmp_path, count=1, at=[(9.0, 60.0), (60.0, 60.0)]).prepare(illumination={"smoothing": "none"})
     found = contracts.read_table(plate.nuclei, "nuclei")
     assert found["AreaShape_BoundingBoxMinimum_Y"].min() in (1, 2)  # its topmost row is a single pixel
     dropped, padded = opened(plate.cut("drop", size=40)), opened(plate.cut("pad", size=40, edge="pad"))
     assert (len(dropped), len(padded)) == (1, 2)
     image, top = padded.read([0])[0], padded.table["Top"][0]
-    assert top == -12
-    assert not image[:, :12].any()
+    assert top == -11
+    assert not image[:, :11].any()
     left = padded.table["Left"][0]
-    assert (image[:, 12:] == corrected(plate, 0)[:, :28, left : left + 40]).all()
+    assert (image[:, 11:] == corrected(plate, 0)[:, :29, left : left + 40]).all()
 
 
 def test_the_table_says_where_a_sample_comes_from(plate):
