@@ -188,17 +188,21 @@ def compare(counts: list[int], program: str, folder: Path, smoothings: tuple[str
             found += [_native_row(ours, count), _cellprofiler_row(theirs, count)]
             for row in found[-2:]:
                 row |= {"smoothing": smoothing, "fields": count}
-            native_row, other = found[-2:]
             print(pd.DataFrame(found[-2:]).round(3).to_string(index=False), flush=True)
-            print(
-                f"{smoothing}, {count} fields: native is {other['field_s'] / native_row['field_s']:.1f} times as fast a field, "
-                f"{other['illumination_s'] / native_row['illumination_s']:.1f} times for the functions; reading is "
-                # A field is read twice: for its nuclei and for the crops.
-                f"{2 * native_row['reading_s'] / native_row['field_s']:.0%} of a field's time, "
-                f"{ours['reading'] / ours['illumination']:.0%} of that of the functions",
-                flush=True,
-            )
+            _say(*found[-2:], ours["reading"] / ours["illumination"])
     return pd.DataFrame(found)
+
+
+def _say(ours: dict, theirs: dict, share: float) -> None:
+    """Print ratios; `share` is that of reading in making illumination functions."""
+    field = theirs["field_s"] / ours["field_s"]
+    functions = theirs["illumination_s"] / ours["illumination_s"]
+    # A field is read twice: for its nuclei and for the crops.
+    reading = 2 * ours["reading_s"] / ours["field_s"]
+    print(
+        f"{ours['smoothing']}, {ours['fields']} fields: native is {field:.1f} times as fast per field, reading {reading:.0%}"
+    )
+    print(f"  and {functions:.1f} times as fast for the illumination functions, reading {share:.0%}", flush=True)
 
 
 def _native_row(times: dict, count: int) -> dict:

@@ -47,8 +47,10 @@ class Plan:
 
     def __init__(self, config: dict):
         self.blocks = configuration.resolve(config)
-        # Refuses what this version cannot do before anything is planned.
         self.preprocess = preprocessing.settings(self.blocks["preprocess"])
+        pipeline = self.preprocess.pipeline
+        if pipeline is not None and not Path(pipeline).is_file():
+            raise UserError(f"preprocess: pipeline: there is no file {pipeline}. Relative paths start at the working directory.")
         references.check(self.blocks, self.members, self.without_encoder)
         # Whatever is wrong with plates, levels and epochs is said here, not in the middle of Snakemake's own planning.
         for name, study in self.blocks["studies"].items():

@@ -42,7 +42,7 @@ class Config(Experiment):
             raise ValueError(f"pattern belongs to 'layout: pattern', not to 'layout: {self.layout}'")
         if self.pattern:
             try:
-                microscopes.layout("pattern").compiled(self.pattern)
+                microscopes.module_of("pattern").compiled(self.pattern)
             except UserError as error:
                 raise ValueError(str(error)) from error
 

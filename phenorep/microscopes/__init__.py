@@ -85,10 +85,10 @@ def layout(listing: Listing, name: str = "auto") -> ModuleType:
     if name != "auto":
         if name not in names():
             raise UserError(f"layout: there is no layout '{name}'. {plugins.suggest(name, ['auto', *names()])}")
-        return layout(name)
-    fitting = [name for name in names() if layout(name).recognises(listing)]
+        return module_of(name)
+    fitting = [name for name in names() if module_of(name).recognises(listing)]
     if len(fitting) == 1:
-        return layout(fitting[0])
+        return module_of(fitting[0])
     if fitting:
         raise UserError(
             f"{listing.root}: the folder looks like {' and like '.join(fitting)}. Choose by 'layout:' (--layout), or name "
@@ -101,7 +101,7 @@ def layout(listing: Listing, name: str = "auto") -> ModuleType:
     )
 
 
-def layout(name: str) -> ModuleType:
+def module_of(name: str) -> ModuleType:
     """Import a layout."""
     return importlib.import_module(f"{__name__}.{name}")
 

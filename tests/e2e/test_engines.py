@@ -153,7 +153,7 @@ def test_nuclei_are_cellprofilers(cellprofiler, shared_data, tmp_path, plate):
 
 
 def test_cellprofiler_is_the_engine_of_a_plate(cellprofiler, finished, config, tmp_path_factory):
-    """A plate of the tiny screen: what CellProfiler leaves is what the native engine leaves, and their comparison says so."""
+    """A plate of the tiny screen: CellProfiler leaves what the native engine leaves, and their comparison says so."""
     project = Project(tmp_path_factory.mktemp("cellprofiler"))
     shutil.copytree(finished.folder / "resources", project.folder / "resources")
     shutil.copytree(finished.folder / "results/screen/fields", project.folder / "results/screen/fields")

@@ -29,7 +29,8 @@ def score(method: str, profile: str, evaluation: str, metric: str, value: float,
 def make_run(folder) -> dict:
     """Write a run's files and return its plan."""
     random = np.random.default_rng(0)
-    files = {kind: [] for kind in ("details", "profiles", "training", "fields", "quality", "illumination", "engines", "samples")}
+    kinds = ("details", "profiles", "training", "fields", "quality", "illumination", "engines", "samples")
+    files = {kind: [] for kind in kinds}
     scores = []
     accuracy = {"learned": 0.9, "other": 0.5, "noise": 0.2}
     for method in METHODS:

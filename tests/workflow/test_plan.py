@@ -24,6 +24,19 @@ def test_demonstration_and_studies_plan(workflow):
         assert result.returncode == 0, name + result.stdout + result.stderr
 
 
+def test_cellprofiler_and_the_comparison_of_both_engines(workflow, screen):
+    screen["preprocess"] = {"engine": "cellprofiler"}
+    own = dict.fromkeys(("stage_illumination", "collect_illumination", "stage_nuclei", "collect_nuclei"), 2)
+    scored = {"pretrain": 1, "embed": 1, "normalise": 1, "evaluate": 1}
+    base = {name: count for name, count in BASE.items() if name not in ("illumination", "nuclei")}
+    assert workflow.jobs(screen) == base | own | scored | {"cellprofiler": 4}
+    screen["preprocess"]["check"] = 5
+    compared = {"stage_check": 2, "compare_engines": 2}
+    assert workflow.jobs(screen) == base | own | scored | compared | {"cellprofiler": 6}
+    screen["preprocess"]["engine"] = "native"
+    assert workflow.jobs(screen) == BASE | scored | compared | {"cellprofiler": 2}
+
+
 def test_seeds_and_methods_that_do_not_depend_on_them(workflow, screen):
     screen["methods"] |= {"pixel_statistics": {}}
     study(screen).update(methods=["random", "pixel_statistics"], seeds=[0, 1, 2])

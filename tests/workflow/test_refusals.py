@@ -31,8 +31,16 @@ def study_key(config):
     config["studies"]["tiny"]["seed"] = [0]
 
 
-def cellprofiler(config):
-    config["preprocess"] = {"engine": "cellprofiler"}
+def engine(config):
+    config["preprocess"] = {"engine": "cell_profiler"}
+
+
+def pipeline_that_is_not_there(config):
+    config["preprocess"] = {"engine": "cellprofiler", "pipeline": "none.cppipe"}
+
+
+def pipeline_of_the_native_engine(config):
+    config["preprocess"] = {"pipeline": "Snakefile"}
 
 
 def preprocess_key(config):
@@ -125,7 +133,9 @@ def reserved_name(config):
         (unknown_step, ["profiles: raw: step 1", "'agregate'", "'aggregate'"]),
         (unknown_step_key, ["profiles: raw: step 1: aggregate", "'wiht'", "'with'"]),
         (study_key, ["studies: tiny", "'seed'", "'seeds'"]),
-        (cellprofiler, ["preprocess: engine", "cellprofiler", "native"]),
+        (engine, ["preprocess: engine", "cell_profiler", "cellprofiler", "native"]),
+        (pipeline_that_is_not_there, ["preprocess: pipeline", "none.cppipe", "working directory"]),
+        (pipeline_of_the_native_engine, ["preprocess", "pipeline", "engine: cellprofiler"]),
         (preprocess_key, ["preprocess", "'on_bad_images'", "'on_bad_image'"]),
         (circle_of_init, ["circle", "screen/cells/first", "screen/cells/second"]),
         (circle_of_views, ["samples: of", "circle"]),

@@ -61,6 +61,11 @@ def own_pipeline(wildcards):
     return plan.preprocess.pipeline or []
 
 
+def cellprofiler_processes(wildcards):
+    """The mean images of a plate are one chunk, its fields are many."""
+    return 1 if wildcards.stage == "illumination" else 4
+
+
 def steps_of(wildcards):
     """Steps of a profile."""
     return plan.blocks["profiles"][wildcards.profile]

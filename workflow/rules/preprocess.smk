@@ -140,7 +140,7 @@ rule cellprofiler:
         stage="illumination|nuclei|check",
     conda:
         "../../envs/cellprofiler.yaml"
-    threads: 4
+    threads: cellprofiler_processes
     resources:
         # Each process takes about 700 MB, and as much again with large fields.
         mem_mb=6000,
