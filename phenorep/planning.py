@@ -50,7 +50,7 @@ class Plan:
         self.preprocess = preprocessing.settings(self.blocks["preprocess"])
         pipeline = self.preprocess.pipeline
         if pipeline is not None and not Path(pipeline).is_file():
-            raise UserError(f"preprocess: pipeline: there is no file {pipeline}. Relative paths start at the working directory.")
+            raise UserError(f"preprocess: pipeline: there is no file {pipeline}; it starts at the working directory.")
         references.check(self.blocks, self.members, self.without_encoder)
         # Whatever is wrong with plates, levels and epochs is said here, not in the middle of Snakemake's own planning.
         for name, study in self.blocks["studies"].items():
@@ -82,6 +82,11 @@ class Plan:
     def trained(self) -> list[str]:
         """Methods that leave an encoder of their own."""
         return [name for name in self.with_encoder() if "from" not in self.blocks["methods"][name]]
+
+    def learning(self) -> list[str]:
+        """Methods whose encoders are trained for a number of epochs."""
+        keys = {name: plugins.config_keys("methods", self.blocks["methods"][name]["use"]) for name in self.trained()}
+        return [name for name in self.trained() if "epochs" in keys[name]]
 
     def with_encoder(self) -> list[str]:
         """Methods that apply one encoder, their own or another's."""

@@ -16,6 +16,7 @@ from phenorep.imaging import illumination, intensity, pipelines
 from phenorep.imaging.agreement import Matches, f1, near, relative_difference
 from phenorep.imaging.cellprofiler_run import environment, run
 from phenorep.imaging.segmentation import find_nuclei
+from phenorep.nuclei import measure
 from tests.e2e.conftest import Project
 
 SMOOTHINGS = ("gaussian", "median", "polynomial")
@@ -172,6 +173,45 @@ def test_cellprofiler_is_the_engine_of_a_plate(cellprofiler, finished, config, t
     assert nuclei["F1"].min() >= 0.98
     assert compared["Difference"].max() <= 1e-3
     assert not list(project.folder.glob("results/screen/cellprofiler/*/*/*")), "what CellProfiler worked on is temporary"
+
+
+@pytest.mark.parametrize("labels", ["tiff", "none"])
+def test_a_pipeline_of_ones_own_finds_the_nuclei(cellprofiler, tmp_path, labels):
+    """It knows all channels by their names; without label images, what it exported is the table of nuclei."""
+    table = simulated_plate(tmp_path, tmp_path)
+    text = pipelines.nuclei(preprocessing.Segmentation(), 1.0)
+    head, *modules, convert, save, export = pipelines.split(text)
+    save = pipelines.fill(save, "SaveImages", {"Saved file format": "tiff", "Image bit depth": "16-bit integer"})
+    modules += [convert, save] if labels == "tiff" else [SIZES]
+    (tmp_path / "own.cppipe").write_text(pipelines.join(head, [*modules, export]))
+    chosen = settings(pipeline=str(tmp_path / "own.cppipe"))
+    native = settings()
+    illumination.make(table, preprocessing.stage(chosen, "illumination"), 2, tmp_path / "functions.npz")
+    rows = illumination.usable(contracts.read_table(table, "fields"), table)[::20]
+    (tmp_path / "staged").mkdir()
+    engine.stage_fields(rows, contracts.about(table), tmp_path / "functions.npz", chosen, 1, tmp_path / "staged")
+    run(tmp_path / "staged", tmp_path / "found", cellprofiler, 1)
+    found = engine.Found(tmp_path / "staged", tmp_path / "found")
+    channels = contracts.channels_of(rows[0])
+    functions = illumination.load(tmp_path / "functions.npz", channels)
+    for row in rows:
+        raw = illumination.readers.read_field(row, channels)[channels.index("DNA")]
+        expected = find_nuclei(intensity.scaled(raw, functions[channels.index("DNA")]), native.nuclei_settings)
+        if labels == "tiff":
+            np.testing.assert_array_equal(found.labels(row["Field"], raw.shape), expected)
+        else:
+            assert found.labels(row["Field"], raw.shape) is None
+            exported = found.table(row["Field"])
+            ours = measure(expected)
+            for name in ("Nucleus", "Location_Center_X", "Location_Center_Y", "AreaShape_Area", "AreaShape_Eccentricity"):
+                np.testing.assert_allclose(exported[name], ours[name], atol=1e-6)
+
+
+SIZES = """MeasureObjectSizeShape:[module_num:4|svn_version:'Unknown'|variable_revision_number:3|enabled:True]
+    Select object sets to measure:Nuclei
+    Calculate the Zernike features?:No
+    Calculate the advanced features?:No
+"""
 
 
 def test_the_pipelines_open_in_cellprofiler(cellprofiler, tmp_path):

@@ -92,6 +92,16 @@ def encoded(wildcards):
     return Encoded(wildcards.dataset, wildcards.samples, wildcards.method, int(wildcards.seed), epoch)
 
 
+def embedding_threads(wildcards):
+    """Half of the cores: starting takes longer than embedding a small sample set, and another job can start meanwhile."""
+    return min(8, max(1, workflow.cores // 2)) if workflow.cores else 8
+
+
+def training_threads(wildcards):
+    """Recipes without epochs learn nothing."""
+    return 8 if wildcards.method in plan.learning() else 1
+
+
 def gpus(wildcards):
     """How many GPUs a job that computes with torch asks for."""
     compute = plan.blocks["compute"]

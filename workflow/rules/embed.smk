@@ -17,7 +17,7 @@ rule embed:
         method=one_of(plan.with_encoder()),
     conda:
         "../../envs/learn.yaml"
-    threads: 8
+    threads: embedding_threads
     resources:
         mem_mb=16000,
         runtime=720,

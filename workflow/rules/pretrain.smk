@@ -41,7 +41,7 @@ rule pretrain:
         method=one_of(plan.trained()),
     conda:
         "../../envs/learn.yaml"
-    threads: 8
+    threads: training_threads
     resources:
         mem_mb=16000,
         runtime=2880,
