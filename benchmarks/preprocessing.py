@@ -82,7 +82,9 @@ def native(fields: Path, smoothing: str, size: int, output: Path) -> dict:
     for row in rows:
         readers.read_field(row, CHANNELS)
     found = {"reading": time.perf_counter() - start}
-    paths = {name: output / name for name in ("illumination", "nuclei", "masks", "quality", "array", "table", "statistics")}
+    kinds = {"illumination": "npz", "nuclei": "parquet", "masks": "npz", "quality": "parquet"}
+    kinds |= {"array": "npy", "table": "parquet", "statistics": "json"}
+    paths = {name: output / f"{name}.{kind}" for name, kind in kinds.items()}
     files = SimpleNamespace(fields=fields, **paths)
     start = time.perf_counter()
     illumination.make(fields, preprocessing.stage(chosen, "illumination"), 1, files.illumination)
