@@ -17,7 +17,7 @@ from phenorep.imaging.agreement import Matches, f1, near, relative_difference
 from phenorep.imaging.cellprofiler_run import environment, run
 from phenorep.imaging.segmentation import find_nuclei
 from phenorep.nuclei import measure
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import TINY_SCREEN, Project
 
 SMOOTHINGS = ("gaussian", "median", "polynomial")
 SCREEN = {"batches": 2, "plates_per_batch": 1, "mechanisms": 4, "compounds_per_mechanism": 2, "wells_per_treatment": 1}
@@ -153,26 +153,30 @@ def test_nuclei_are_cellprofilers(cellprofiler, shared_data, tmp_path, plate):
         assert near(matches, 1.0) >= 0.99, name
 
 
-def test_cellprofiler_is_the_engine_of_a_plate(cellprofiler, finished, config, tmp_path_factory):
+def test_cellprofiler_is_the_engine_of_a_plate(cellprofiler, config, tmp_path):
     """A plate of the tiny screen: CellProfiler leaves what the native engine leaves, and their comparison says so."""
-    project = Project(tmp_path_factory.mktemp("cellprofiler"))
-    shutil.copytree(finished.folder / "resources", project.folder / "resources")
-    shutil.copytree(finished.folder / "results/screen/fields", project.folder / "results/screen/fields")
-    plate = sorted(finished.folder.glob("results/screen/nuclei/*.parquet"))[0].stem
+    project = Project(tmp_path)
+    screen = plugins.configure(simulated.Config, TINY_SCREEN, "datasets: screen")
+    plate = simulated.plates(screen)[0]
+    found = {
+        kind: tmp_path / f"results/screen/{kind}/{plate}.{end}" for kind, end in (("nuclei", "parquet"), ("masks", "npz"))
+    }
+    project.finish(config, "--", str(found["nuclei"].relative_to(tmp_path)))
+    assert contracts.about(found["nuclei"])["engine"] == "native"
+    native = contracts.read_table(found["nuclei"], "nuclei"), found["masks"].read_bytes()
+
     config["preprocess"] = {"engine": "cellprofiler", "cellprofiler": cellprofiler, "chunk": 13, "check": 3}
-    project.finish(config, f"results/screen/nuclei/{plate}.parquet", f"results/screen/engines/{plate}.parquet")
-    theirs, native = (one.folder / f"results/screen/nuclei/{plate}.parquet" for one in (project, finished))
-    assert contracts.about(theirs)["engine"].startswith("CellProfiler 4.2")
-    assert contracts.about(native)["engine"] == "native"
-    pd.testing.assert_frame_equal(contracts.read_table(theirs, "nuclei"), contracts.read_table(native, "nuclei"))
-    masks = f"results/screen/masks/{plate}.npz"
-    assert (project.folder / masks).read_bytes() == (finished.folder / masks).read_bytes()
-    compared = contracts.read_table(project.folder / f"results/screen/engines/{plate}.parquet", "details")
-    nuclei = compared[compared["Compared"] == "nuclei"]
+    compared = tmp_path / f"results/screen/engines/{plate}.parquet"
+    project.finish(config, "--", *(str(path.relative_to(tmp_path)) for path in (found["nuclei"], compared)))
+    assert contracts.about(found["nuclei"])["engine"].startswith("CellProfiler 4.2")
+    pd.testing.assert_frame_equal(contracts.read_table(found["nuclei"], "nuclei"), native[0])
+    assert found["masks"].read_bytes() == native[1]
+    table = contracts.read_table(compared, "details")
+    nuclei = table[table["Compared"] == "nuclei"]
     assert len(nuclei) == 3
     assert nuclei["F1"].min() >= 0.98
-    assert compared["Difference"].max() <= 1e-3
-    assert not list(project.folder.glob("results/screen/cellprofiler/*/*/*")), "what CellProfiler worked on is temporary"
+    assert table["Difference"].max() <= 1e-3
+    assert not list(tmp_path.glob("results/screen/cellprofiler/*/*/*")), "what CellProfiler worked on is temporary"
 
 
 @pytest.mark.parametrize("labels", ["tiff", "none"])
