@@ -31,7 +31,7 @@ def facts(folder, **options):
 
 @pytest.mark.parametrize("name", microscopes.names())
 def test_every_layout_has_what_is_asked_of_it(name):
-    module = microscopes.load(name)
+    module = microscopes.module_of(name)
     assert len(module.__doc__) > 30
     for function in ("recognises", "tables", "read"):
         assert callable(getattr(module, function))
@@ -232,7 +232,7 @@ def test_several_indexes_are_plates_and_each_is_read_by_itself(tmp_path):
         harmony(tmp_path, index(image(), plate=f"<Name>{plate}</Name>"), f"{plate}__1-Measurement 1/Images/Index.idx.xml")
     harmony(tmp_path, "an older index that is not read", "P1__1-Measurement 1/Images/Index.xml", images=["other.tiff"])
     listing = microscopes.scan(tmp_path)
-    module = microscopes.load("harmony")
+    module = microscopes.module_of("harmony")
     assert len(module.tables(listing)) == 2
     assert module.plates(listing) == ["P1", "P2"]
     assert {one.plate for one in module.read(listing).images} == {"P1", "P2"}
@@ -243,9 +243,9 @@ def test_several_indexes_are_plates_and_each_is_read_by_itself(tmp_path):
 def test_plates_are_named_without_reading_all_of_an_index(tmp_path):
     text = index(*[image()] * 1000)
     listing = microscopes.scan(harmony(tmp_path, text[: len(text) - 100]))
-    assert microscopes.load("harmony").plates(listing) == ["P1"]
+    assert microscopes.module_of("harmony").plates(listing) == ["P1"]
     with pytest.raises(UserError, match="the index is damaged"):
-        microscopes.load("harmony").read(listing)
+        microscopes.module_of("harmony").read(listing)
 
 
 def test_pixels_of_two_sizes(tmp_path):
