@@ -55,7 +55,10 @@ def make(inputs, preprocess: dict, threads: int, outputs) -> None:
                 logging.getLogger(__name__).warning("left out: %s", problem)
                 problems[field] = problem
                 continue
-            found[field] = nuclei
+            # Thousands of small data frames would take more memory than the images.
+            found[field] = nuclei.to_numpy(np.float64)
+            if len(nuclei):
+                kinds = nuclei.dtypes
             qualities[field] = {"Count_Nuclei": len(nuclei), **measures}
             if labels is not None:
                 write_mask(field, labels)
@@ -63,7 +66,9 @@ def make(inputs, preprocess: dict, threads: int, outputs) -> None:
     if not count:
         _raise_none(table, inputs.fields, len(found), channel, channels, chosen.nuclei_settings)
 
-    nuclei = pd.concat([nuclei.assign(Field=field) for field, nuclei in found.items() if len(nuclei)], ignore_index=True)
+    values = np.concatenate([rows for rows in found.values() if len(rows)])
+    nuclei = pd.DataFrame(values, columns=kinds.index).astype(kinds)
+    nuclei["Field"] = np.repeat(list(found), [len(rows) for rows in found.values()])
     described = table[[name for name in table if name.startswith(("Metadata_", "Label_"))]]
     nuclei = described.iloc[nuclei["Field"]].reset_index(drop=True).join(nuclei)
     first = [*described.columns, "Field", "Nucleus"]

@@ -204,7 +204,8 @@ class Found:
         folder, number = self._folder(field)
         nuclei = _read_csv(folder / "Nuclei.csv", REQUIRED[:4], self._pipeline)
         nuclei = nuclei[nuclei["ImageNumber"] == number].rename(columns={"ObjectNumber": "Nucleus"})
-        return nuclei.drop(columns="ImageNumber").reset_index(drop=True)
+        # Names of plates and files may stand beside the measurements: the fields table has them.
+        return nuclei.drop(columns="ImageNumber").select_dtypes("number").reset_index(drop=True)
 
     def _folder(self, field: int) -> tuple[Path, int]:
         if field not in self._folders:

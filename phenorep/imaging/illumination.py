@@ -20,6 +20,7 @@ from phenorep.errors import UserError
 from phenorep.imaging import readers, smoothing
 from phenorep.preprocessing import Illumination, Preprocess, settings
 
+_PLACE = (*contracts.FIELD, "Field", "Height", "Width", "BitDepth")
 _ROBUST_MINIMUM = 0.02  # share of the pixels that are at or below the function's minimum, before they are raised to it
 
 
@@ -186,7 +187,9 @@ def usable(fields: pd.DataFrame, path: str | Path) -> list[dict]:
             f"{path}: fields of one plate differ in Height, Width, BitDepth: {shapes.to_numpy().tolist()}. "
             "Replace those images, or leave them out with 'preprocess: on_bad_image: exclude'."
         )
-    return rows.to_dict("records")
+    # Only what a field is read by: a plate has thousands of rows.
+    kept = [name for name in rows if name in _PLACE or name.startswith(("FileName_", "PathName_"))]
+    return rows[kept].to_dict("records")
 
 
 def read_or_problem(row: dict, channels: list[str], on_bad_image: str) -> np.ndarray | str:
