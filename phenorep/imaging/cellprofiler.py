@@ -5,7 +5,7 @@ its own readers scale images of 12 and 14 bits in different ways [1], and take g
 has a folder with its images, a LoadData table and a pipeline with the configuration's settings; `cellprofiler_run` runs it.
 
 [0] Stirling et al. 2021, CellProfiler 4, doi:10.1186/s12859-021-04344-9
-[1] https://github.com/CellProfiler/CellProfiler/issues/4515
+[1] https://github.com/CellProfiler/CellProfiler/issues/4470
 """
 
 import csv

@@ -4,7 +4,7 @@ It needs nothing but Python 3.8 or newer. What `imaging.cellprofiler` has laid o
 a process and a home folder of its own: CellProfiler slows down and grows with the number of fields [0], and its processes
 write their settings over each other's. A chunk that is done is not done again when a killed run goes on.
 
-[0] https://github.com/CellProfiler/CellProfiler/issues/2994
+[0] https://github.com/CellProfiler/CellProfiler/issues/3917
 """
 
 from __future__ import annotations
