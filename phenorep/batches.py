@@ -4,13 +4,14 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from phenorep import encoders, plugins, selection
 from phenorep.errors import UserError
+from phenorep.treatments import treatments
 
 
 @dataclass
@@ -28,12 +29,16 @@ class Source:
     def choose(cls, name: str, samples, where: str | None = None, labels: str | None = None) -> "Source":
         """The rows that fulfil the query `where`, labelled by the column `labels`.
 
+        ``Metadata_Treatment`` need not be a column: it is then made of perturbation, or of compound and concentration.
+
         Raises
         ------
         UserError
             If the query or the column does not fit the table, or no row is left.
         """
         table = samples.table
+        if labels == "Metadata_Treatment" and labels not in table:
+            table = table.assign(Metadata_Treatment=treatments(table))
         rows = selection.rows(table, where, f"train: {name}: where") if where else np.arange(len(table))
         if len(rows) == 0:
             raise UserError(f"train: {name}: no samples.")
@@ -46,6 +51,21 @@ class Source:
             column = table[labels].iloc[rows]
             values = np.where(column.isna(), "", column.astype(str)).astype(object)
         return cls(name, samples, rows, values, where, labels)
+
+    def labelled(self) -> "Source":
+        """The same without the rows that have no label; says how many these are.
+
+        Raises
+        ------
+        UserError
+            If no row has a label.
+        """
+        kept = self.labels != ""
+        if not kept.any():
+            raise UserError(f"train: {self.name}: none of the {len(kept)} samples has a value of {self.label_column}.")
+        if not kept.all():
+            print(f"{self.name}: {np.sum(~kept)} of {len(kept)} samples have no {self.label_column} and are left out")
+        return replace(self, rows=self.rows[kept], labels=self.labels[kept])
 
     def about(self) -> dict:
         """What an encoder's file says of a sample set that it was trained on."""
@@ -69,17 +89,27 @@ class RawBatch:
     means: torch.Tensor  # (B, C)
     stds: torch.Tensor  # (B, C)
     maxima: list[tuple[slice, float | None]]  # largest intensity, for each run of samples that share it
+    companions: "RawBatch | None" = None  # other samples that the recipe wants beside these, each of them once
+    matches: torch.Tensor | None = None  # (B,) int64, the place of each sample's companion among `companions`
 
     def to(self, device: torch.device) -> "RawBatch":
         """The batch on a device."""
         move = {name: getattr(self, name) for name in ("images", "labels", "rows", "means", "stds")}
+        if self.matches is not None:
+            move["matches"] = self.matches
         pinned = {name: tensor.pin_memory() if device.type == "cuda" else tensor for name, tensor in move.items()}
-        return RawBatch(**{n: t.to(device, non_blocking=True) for n, t in pinned.items()}, maxima=self.maxima)
+        companions = None if self.companions is None else self.companions.to(device)
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in pinned.items()}
+        return RawBatch(**moved, maxima=self.maxima, companions=companions)
 
     def scaled(self, scaling: str) -> torch.Tensor:
         """(B, C, H, W) float32; see `encoders.scale`."""
         parts = [encoders.scale(self.images[run], scaling, self.means[run], self.stds[run], top) for run, top in self.maxima]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def scaled_companions(self, scaling: str) -> torch.Tensor | None:
+        """(B, C, H, W) float32: the companion of each sample; None without."""
+        return None if self.companions is None else self.companions.scaled(scaling)[self.matches]
 
 
 class Sources:
@@ -125,11 +155,25 @@ class Sources:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def read(self, rows: np.ndarray) -> RawBatch:
-        """Samples by their numbers among all, in that order except that each source's samples stand together."""
+    def read(self, rows: np.ndarray, companions: np.ndarray | None = None) -> RawBatch:
+        """Samples by their numbers among all, in that order except that each source's samples stand together.
+
+        Parameters
+        ----------
+        rows
+            (B,) numbers.
+        companions
+            (B,) numbers of the samples that belong to them, which may repeat.
+        """
         rows = np.asarray(rows, dtype=np.int64)
         owner = np.searchsorted(self._starts, rows, side="right") - 1
-        rows = rows[np.argsort(owner, kind="stable")]
+        order = np.argsort(owner, kind="stable")
+        rows = rows[order]
+        beside = {}
+        if companions is not None:
+            # In ascending order each source's samples stand together already: the places below stay right.
+            once, matches = np.unique(np.asarray(companions, dtype=np.int64)[order], return_inverse=True)
+            beside = {"companions": self.read(once), "matches": torch.from_numpy(matches)}
         images, means, stds, maxima, done = [], [], [], [], 0
         for number, source in enumerate(self.sources):
             own = source.rows[rows[np.sort(owner) == number] - self._starts[number]]
@@ -147,27 +191,35 @@ class Sources:
             means=torch.from_numpy(np.concatenate(means).astype(np.float32)),
             stds=torch.from_numpy(np.concatenate(stds).astype(np.float32)),
             maxima=maxima,
+            **beside,
         )
 
 
 class ReadAhead:
-    """Batches of `sources`, read by a thread while the device computes.
+    """Batches of `sources`, read by a thread while the device computes; `companions` go with them, batch by batch.
 
     `waited` is the time in seconds for which the consumer had nothing to do. One thread is enough: raw samples are copied
     from a memory map, nothing is decoded.
     """
 
-    def __init__(self, sources: Sources, batches: Iterable[np.ndarray], depth: int = 3):
+    def __init__(
+        self,
+        sources: Sources,
+        batches: Iterable[np.ndarray],
+        depth: int = 3,
+        companions: Iterable[np.ndarray] | None = None,
+    ):
         self.waited = 0.0
         self._queue: queue.Queue = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._fill, args=(sources, list(batches)), daemon=True)
+        wanted = [(rows,) for rows in batches] if companions is None else list(zip(batches, companions, strict=True))
+        self._thread = threading.Thread(target=self._fill, args=(sources, wanted), daemon=True)
         self._thread.start()
 
-    def _fill(self, sources: Sources, batches: list[np.ndarray]) -> None:
+    def _fill(self, sources: Sources, wanted: list[tuple[np.ndarray, ...]]) -> None:
         try:
-            for rows in batches:
-                if not self._put(sources.read(rows)):
+            for rows in wanted:
+                if not self._put(sources.read(*rows)):
                     return
             self._put(None)
         except BaseException as error:  # handed to the consumer, which raises it

@@ -20,6 +20,8 @@ FRAME = {
     "methods": {"use", "from", "init", "train"},
     "evaluations": {"use", "by"},
 }
+# Name of the sample set and of the method of datasets that hold features computed elsewhere.
+IMPORTED = "imported"
 SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "config.schema.yaml"
 
 
@@ -46,7 +48,20 @@ def resolve(config: dict) -> dict:
     resolved["preprocess"] = config.get("preprocess") or {}
     resolved["compute"] = _compute(config.get("compute") or {})
     resolved["studies"] = {name: _study(name, study, resolved) for name, study in config["studies"].items()}
+    if any(holds_features(block) for block in resolved["datasets"].values()):
+        for kind in ("samples", "methods"):
+            resolved[kind][IMPORTED] = {"use": None, "keys": {}}
     return resolved
+
+
+def holds_features(dataset: dict) -> bool:
+    """Whether a dataset's block stands for features computed elsewhere, without images."""
+    return bool(plugins.constants("datasets", dataset["use"]).get("FEATURES"))
+
+
+def is_imported(block: dict) -> bool:
+    """Whether a block of samples or methods stands for features computed elsewhere: no plug-in makes it, no other block."""
+    return block["use"] is None and not {"of", "from"} & block.keys()
 
 
 def _check_frame(config: dict) -> None:
@@ -90,6 +105,8 @@ def _blocks(kind: str, blocks: dict) -> dict:
 
 def _block(kind: str, name: str, block: dict) -> dict:
     where = f"{kind}: {name}"
+    if kind in ("samples", "methods") and name == IMPORTED:
+        raise UserError(f"{where}: this name is kept for features that were computed elsewhere; choose another one.")
     frame = {key: block.pop(key) for key in FRAME[kind] & block.keys()}
     # A block that takes all from another one (a view of samples, an encoder from elsewhere) needs no plug-in of its own.
     borrowed = "of" in frame or "from" in frame
@@ -136,14 +153,18 @@ def _steps(profile: str, steps: list) -> list[dict]:
 
 def _study(name: str, study: dict, resolved: dict) -> dict:
     where = f"studies: {name}"
+    known = resolved
+    if study.get("dataset") in resolved["datasets"] and holds_features(resolved["datasets"][study["dataset"]]):
+        study = _of_features(study, where)
+        known = resolved | {"samples": [IMPORTED], "methods": [IMPORTED]}
     study = {"methods": [], "profiles": [], "evaluations": [], "seeds": [0], "skip": {}, **study}
     for key, kind in (("dataset", "datasets"), ("samples", "samples")):
         if key not in study:
-            raise UserError(f"{where}: the key '{key}' is needed: one of {', '.join(resolved[kind]) or f'your {kind}'}.")
-        _must_exist(study[key], resolved[kind], f"{where}: {key}")
+            raise UserError(f"{where}: the key '{key}' is needed: one of {', '.join(known[kind]) or f'your {kind}'}.")
+        _must_exist(study[key], known[kind], f"{where}: {key}")
     for kind in ("methods", "profiles", "evaluations"):
         for item in study[kind]:
-            _must_exist(item, resolved[kind], f"{where}: {kind}")
+            _must_exist(item, known[kind], f"{where}: {kind}")
     for method in study["skip"]:
         _must_exist(method, study["methods"], f"{where}: skip")
     try:
@@ -151,6 +172,18 @@ def _study(name: str, study: dict, resolved: dict) -> dict:
     except ValueError as error:
         raise UserError(f"{where}: seeds: {study['seeds']} are not whole numbers.") from error
     return study
+
+
+def _of_features(study: dict, where: str) -> dict:
+    """The study with the one sample set and the one method that features computed elsewhere have."""
+    only = {"samples": IMPORTED, "methods": [IMPORTED]}
+    for key, value in only.items():
+        if study.get(key, value) != value:
+            raise UserError(
+                f"{where}: {key}: the dataset '{study['dataset']}' holds features that were computed elsewhere, so there is "
+                "nothing to cut or to encode. Leave the key out, or name a dataset of images."
+            )
+    return study | only
 
 
 def _must_exist(name: str, known, where: str) -> None:

@@ -1,151 +1,133 @@
-"""Fetch published files and unpack archives: whole and as published, or not at all."""
+"""Obtain published files, from where they are published, a mirror, or a folder: whole and as published, or not at all.
+
+One downloader for all datasets. A published checksum is compared; where there is none the first download's SHA-256 is
+recorded in ``resources/{dataset}/checksums/`` and compared from then on. Parts that have come wait in
+``resources/{dataset}/partial/``: outside of the archive's own folder, which Snakemake empties before it tries again.
+
+How many files come at the same time is a matter of the resource `download` in ``profiles/``: one job fetches one archive.
+"""
 
 import hashlib
-import http.client
+import json
 import logging
-import re
+import os
 import shutil
-import stat
-import urllib.error
-import urllib.request
-import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
+from phenorep import transfer
 from phenorep.contracts import replacing
 from phenorep.errors import UserError
+from phenorep.unpacking import WrongContent, check_room, unpack
 
-_CHUNK = 1 << 20
-
-
-def fetch(address: str, path: str | Path, sha256: str | None = None, size: int | None = None, timeout: float = 60) -> None:
-    """Stream an address into a file.
-
-    Parameters
-    ----------
-    address
-        http or https.
-    path
-        The file; it appears only when it is complete and right.
-    sha256, size
-        Published checksum (hexadecimal) and number of bytes.
-    timeout
-        Seconds without a byte after which the download fails.
-
-    Raises
-    ------
-    UserError
-        If the address cannot be reached, or what came is not what was published.
-    """
-    if not address.startswith(("http://", "https://")):
-        raise UserError(f"{address}: only http and https addresses can be downloaded.")
-    request = urllib.request.Request(address, headers={"User-Agent": "phenorep"})
-    digest, received = hashlib.sha256(), 0
-    with replacing(path) as temporary:
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer, open(temporary, "wb") as file:
-                promised = int(answer.headers.get("Content-Length") or -1)
-                while chunk := answer.read(_CHUNK):
-                    received += len(chunk)
-                    if size is not None and received > size:
-                        raise UserError(f"{address}: more than the {size} bytes that were published. Was the file replaced?")
-                    digest.update(chunk)
-                    file.write(chunk)
-        except urllib.error.HTTPError as error:
-            raise UserError(f"{address}: the server answers {error.code} ({error.reason}). {_remedy(path)}") from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise UserError(f"{address}: cannot be downloaded ({reason}); is there a network? {_remedy(path)}") from error
-        expected = size if size is not None else promised
-        if expected >= 0 and received != expected:
-            raise UserError(f"{address}: the download ended after {received} of {expected} bytes. {_remedy(path)}")
-        if sha256 and digest.hexdigest() != sha256.lower():
-            raise UserError(
-                f"{address}: the {received} bytes have the SHA-256 {digest.hexdigest()}, published is {sha256}. "
-                "The file was replaced or changed on its way: do not use it unless you know why."
-            )
-    logging.getLogger(__name__).info("%s: %d bytes", address, received)
+AT_ONCE = 4  # files of one archive that are fetched at the same time
 
 
-def _remedy(path: str | Path) -> str:
-    return (
-        f"Run again later; or fetch {Path(path).name} on another machine and give the dataset's folder as 'path:', "
-        "if the dataset has that key."
-    )
+@dataclass(frozen=True)
+class Published:
+    """A file as it is published."""
+
+    name: str
+    size: int | None = None  # bytes; None where it is not stated
+    sha256: str | None = None  # hexadecimal; None where it is not stated: that of the first download is recorded
+    unpacked: int = 0  # most bytes that the files of a zip archive may have together; 0: a plain file, kept as it is
 
 
-def unpack(archive: str | Path, folder: str | Path, limit: int) -> list[Path]:
-    """Unpack a zip archive into a folder, and nowhere else.
+def is_address(base: str) -> bool:
+    """Whether files are fetched from there, rather than read from a folder."""
+    return base.startswith(("http://", "https://"))
 
-    Every entry is checked before the first is written.
+
+def obtain(base: str, files: Sequence[Published], target: str | Path) -> None:
+    """Fill a folder with published files; archives are unpacked, and not kept if they were downloaded.
 
     Parameters
     ----------
-    archive
-        The zip file.
-    folder
-        Made if it does not exist.
-    limit
-        Largest number of bytes that the entries may have together.
-
-    Returns
-    -------
-    list of Path
-        The files, in the archive's order.
+    base
+        Address of the folder of the files, or a local folder that holds copies of them.
+    files
+        What to fetch.
+    target
+        The folder, ``resources/{dataset}/{archive}``; checksums and parts stand beside it.
 
     Raises
     ------
+    WrongContent
+        If a file is not what was published, or not what came the first time. It is removed if it was downloaded.
     UserError
-        If the archive is damaged, larger than `limit`, or has an entry that is a link, is encrypted, stands twice, or has an
-        absolute name or one that leads outside the folder.
+        If a file cannot be had, or the disk is too small.
     """
-    folder = Path(folder)
+    target = Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(min(AT_ONCE, len(files))) as pool:
+        for waiting in [pool.submit(_obtain, base, file, target) for file in files]:
+            waiting.result()
+
+
+def _obtain(base: str, file: Published, target: Path) -> None:
+    if not is_address(base):
+        path = Path(base) / file.name
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such file. Put it there, or change the dataset's key 'path:'.")
+        _place(path, str(path), file, target, shutil.copyfile)
+        return
+    path, address = target.parent / "partial" / file.name, f"{base.rstrip('/')}/{file.name}"
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = _check_members(opened, archive, folder, limit)
-            for entry, path in members:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(entry) as source, open(path, "wb") as target:
-                    shutil.copyfileobj(
-                        source, target, _CHUNK
-                    )  # ends at the entry's declared size, then compares its checksum
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise UserError(f"{archive}: the archive is damaged ({error}). Remove it and run again.") from error
-    return [path for _, path in members]
+        transfer.receive(address, path, file.size, file.unpacked)
+        _place(path, address, file, target, os.replace)
+    except WrongContent:
+        transfer.discard(path)  # or the next run would go on with it
+        raise
+    transfer.discard(path)
 
 
-def _check_members(opened: zipfile.ZipFile, archive, folder: Path, limit: int) -> list[tuple[zipfile.ZipInfo, Path]]:
-    members: list[tuple[zipfile.ZipInfo, Path]] = []
-    seen: set[Path] = set()
-    for entry in opened.infolist():
-        name = entry.filename.replace("\\", "/")
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        parts = PurePosixPath(name).parts
-        if name.startswith("/") or re.match(r"^[A-Za-z]:", name) or ".." in parts or not parts:
-            raise _refused(archive, entry, "leads outside the folder")
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _refused(archive, entry, "is a link or a device, not a plain file")
-        if entry.flag_bits & 1:
-            raise _refused(archive, entry, "is encrypted")
-        path = folder.joinpath(*parts)
-        if not path.resolve().is_relative_to(folder.resolve()):  # through a link that stands in the folder already
-            raise _refused(archive, entry, "leads outside the folder")
-        if entry.is_dir():
-            continue
-        if path in seen:
-            raise _refused(archive, entry, "stands there twice")
-        seen.add(path)
-        members.append((entry, path))
-    total = sum(entry.file_size for entry, _ in members)
-    if total > limit:
-        raise UserError(
-            f"{archive}: unpacked it would be {total} bytes, expected at most {limit}. It is not what was published."
+def _place(path: Path, source: str, file: Published, target: Path, put) -> None:
+    """Check a file, then unpack it into the folder `target`, or `put` it there."""
+    size, sha256 = path.stat().st_size, _sha256(path)
+    if file.size is not None and size != file.size:
+        raise WrongContent(f"{source}: has {size} bytes, published are {file.size}. Was the file replaced?")
+    if file.sha256 and sha256 != file.sha256.lower():
+        raise WrongContent(
+            f"{source}: the {size} bytes have the SHA-256 {sha256}, published is {file.sha256}. "
+            "The file was replaced or changed on its way: do not use it unless you know why."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if total > free:
-        raise UserError(f"{archive}: unpacked it needs {total} bytes, {folder} has {free} left. Make room and run again.")
-    return members
+    record = target.parent / "checksums" / f"{file.name}.json"
+    if not file.sha256:
+        _compare_with_first(record, source, size, sha256)
+    if file.unpacked:
+        unpack(path, target, file.unpacked)
+    else:
+        check_room(target, size, source)
+        with replacing(target / file.name) as temporary:
+            put(path, temporary)
+    # Only now: of an archive that cannot be unpacked nothing should be held up as the right one.
+    if not file.sha256 and not record.exists():
+        with replacing(record) as temporary:
+            facts = {"sha256": sha256, "bytes": size, "from": source, "recorded": date.today().isoformat()}
+            temporary.write_text(json.dumps(facts, indent=1) + "\n")
+    logging.getLogger(__name__).info("%s: %d bytes, SHA-256 %s", source, size, sha256)
 
 
-def _refused(archive, entry: zipfile.ZipInfo, why: str) -> UserError:
-    return UserError(f"{archive}: the entry {entry.filename!r} {why}. Nothing was unpacked: do not trust this archive.")
+def _compare_with_first(record: Path, source: str, size: int, sha256: str) -> None:
+    """Raise `WrongContent` if a file is another one than that which came first."""
+    if not record.exists():
+        return
+    try:
+        first = json.loads(record.read_text())
+        first_sha256, told = first["sha256"], f"{first['bytes']} bytes on {first['recorded']} from {first['from']}"
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{record}: is not the record of a download ({error!r}). Remove it and run again.") from error
+    if first_sha256 != sha256:
+        raise WrongContent(
+            f"{source}: the {size} bytes have the SHA-256 {sha256}; what came first ({told}) had {first_sha256}. Results of "
+            "both would not fit together. If the file was published anew and you want that version, remove "
+            f"{record} and everything that was made of the old one, and run again."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -14,7 +14,7 @@ _NUMBERS = {"Metadata_Concentration": float, "Metadata_Dose": int}
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Keys of every dataset whose experiment the user describes."""
+    """Keys of every dataset whose experiment the user describes, with images or without."""
 
     # a table of the wells' contents, if it is apart: joined by well, and by plate if it has Metadata_Plate
     plate_map: str = ""
@@ -22,9 +22,6 @@ class Experiment:
     negative_control: dict | None = None  # {column: value} (or a list of values) of the negative-control wells
     positive_control: dict | None = None  # the same for positive controls
     batch_from: dict | None = None  # {column: ..., pattern: regular expression}: its first group is Metadata_Batch
-    intensity_max: int | None = (
-        None  # largest grey value of the camera, e.g. 4095 for 12 bits in 16; None: of the file's type
-    )
 
     def __post_init__(self):
         if self.batch_from is not None and (set(self.batch_from) - {"column", "pattern"} or "column" not in self.batch_from):
@@ -34,6 +31,17 @@ class Experiment:
                 re.compile(str(self.batch_from.get("pattern", "")))
             except re.error as error:
                 raise ValueError(f"batch_from: pattern must be a regular expression ({error})") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imaged(Experiment):
+    """The same, of plates whose images the user has."""
+
+    # largest grey value of the camera, e.g. 4095 for 12 bits in 16; None: of the file's type
+    intensity_max: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
         if self.intensity_max is not None and not 1 <= self.intensity_max <= 65535:
             raise ValueError("intensity_max must lie between 1 and 65535")
 
@@ -75,7 +83,11 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
 
 def of_plate(fields: pd.DataFrame, plate: str, source: str) -> pd.DataFrame:
     """The rows of one plate, with numbers where columns hold numbers."""
-    table = fields.loc[fields["Metadata_Plate"] == plate].reset_index(drop=True)
+    return with_numbers(fields.loc[fields["Metadata_Plate"] == plate].reset_index(drop=True), source)
+
+
+def with_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """A table of text columns with numbers where columns hold numbers, changed in place."""
     for column, kind in _NUMBERS.items():
         if column in table:
             left_out = (table["Problem"] != "") & (table[column] == "")  # a well without images: any number will do

@@ -57,7 +57,8 @@ def _training(encoded: Encoded) -> dict:
 def _plate_files(plan: Plan) -> dict[str, list[dict]]:
     studies = plan.blocks["studies"].values()
     found: dict[str, list[dict]] = {"fields": [], "quality": [], "illumination": [], "engines": [], "samples": []}
-    for dataset in sorted({study["dataset"] for study in studies}):
+    imaged = {study["dataset"] for study in studies} - set(plan.without_images())
+    for dataset in sorted(imaged):
         for plate in plan.plates(dataset):
             where = {"dataset": dataset, "plate": plate}
             found["fields"].append({**where, "path": f"results/{dataset}/fields/{plate}.parquet"})
@@ -65,7 +66,7 @@ def _plate_files(plan: Plan) -> dict[str, list[dict]]:
             found["illumination"].append({**where, "path": f"results/{dataset}/illumination/{plate}.npz"})
             if plan.preprocess.check:
                 found["engines"].append({**where, "path": f"results/{dataset}/engines/{plate}.parquet"})
-    for dataset, samples in sorted({(study["dataset"], study["samples"]) for study in studies}):
+    for dataset, samples in sorted({(s["dataset"], s["samples"]) for s in studies if s["dataset"] in imaged}):
         for plate, path in zip(plan.plates(dataset), plan.sample_files(dataset, samples)["tables"], strict=True):
             found["samples"].append({"dataset": dataset, "samples": samples, "plate": plate, "path": path})
     return found
@@ -105,6 +106,8 @@ def _costs(plan: Plan, found: dict[str, list[dict]]) -> list[dict]:
                 rule = "concat"
             if kind == "embeddings" and entry["method"] in plan.measured():
                 rule = "embed_measurements"
+            if kind == "embeddings" and entry["dataset"] in plan.without_images():
+                rule = "import_features"
             if kind == "samples" and entry["samples"] in plan.views():
                 rule = "view"
             stem = entry["path"].rsplit(".", 1)[0].removesuffix("/training").replace("/field_quality/", "/nuclei/")

@@ -1,15 +1,23 @@
-"""Read a user's tables as text: CSV, also compressed, or parquet, with the columns of CellProfiler's LoadData tables."""
+"""Read a user's tables: CSV, also compressed, or parquet, with the columns of LoadData tables as text, others as numbers."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from phenorep import contracts, plugins
 from phenorep.errors import UserError
 from phenorep.fields import well_name
 
 _KEPT = ("Metadata_", "Label_", "Split_", "FileName_", "PathName_")
+# The row numbers that pandas writes beside a table, as the header of a parquet file or of a CSV names them.
+_ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+")
+_CELLS_AT_ONCE = 16_000_000  # 128 MB as float64
 
 
 def columns(path: str, key: str, rename: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -32,7 +40,7 @@ def columns(path: str, key: str, rename: Mapping[str, str] | None = None) -> dic
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a table ({error}); see 'datasets: {key}:'.") from error
     ours: dict[str, str] = {}
-    for name in names:
+    for name in (name for name in names if not _ROW_NUMBERS.fullmatch(name)):
         short = name.removeprefix("Image_")
         new = (rename or {}).get(name) or (short if short.startswith(_KEPT) else name)
         if new in ours.values():
@@ -41,20 +49,69 @@ def columns(path: str, key: str, rename: Mapping[str, str] | None = None) -> dic
     return ours
 
 
-def read(path: str, key: str, rename: Mapping[str, str] | None = None, only: str | None = None) -> pd.DataFrame:
-    """A table as text, under our column names; `only` is the one column to read."""
+def read(
+    path: str, key: str, rename: Mapping[str, str] | None = None, only: str | Collection[str] | None = None
+) -> pd.DataFrame:
+    """A table as text, under our column names; `only` is the one column to read, or several."""
     ours = columns(path, key, rename)
-    theirs = [name for name, new in ours.items() if only in (None, new)]
-    if not theirs:
-        raise _no_column(path, only, ours.values())
+    wanted = (only,) if isinstance(only, str) else only
+    for column in wanted or ():
+        if column not in ours.values():
+            raise _no_column(path, column, ours.values())
+    theirs = [name for name, new in ours.items() if wanted is None or new in wanted]
     file = Path(path)
     try:
-        table = pd.read_parquet(file, columns=theirs) if _is_parquet(file) else _read_csv(file, usecols=theirs)
+        # A column that was an index when the table was written is a column like any other.
+        table = (
+            pq.read_table(file, columns=theirs).to_pandas(ignore_metadata=True)
+            if _is_parquet(file)
+            else _read_csv(file, usecols=theirs)
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a table ({error}); see 'datasets: {key}:'.") from error
     if table.empty:
         raise UserError(f"{path}: the table has no rows; see 'datasets: {key}:'.")
     return pd.DataFrame({ours[name]: _text(table[name]) for name in theirs})
+
+
+def numeric(path: str, names: list[str]) -> list[str]:
+    """Which of these columns, by the table's own names, hold numbers and nothing else; empty cells are none."""
+    if _is_parquet(Path(path)):
+        schema = pq.read_schema(path)
+        tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+        return [name for name in names if any(test(schema.field(name).type) for test in tests)]
+    left = list(names)
+    for piece in _pieces(path, names) if names else ():
+        # True and False are an answer, no measurement.
+        left = [name for name in left if is_numeric_dtype(piece[name]) and not is_bool_dtype(piece[name])]
+    return left
+
+
+def numbers(path: str, names: list[str]) -> Iterator[np.ndarray]:
+    """Numeric columns, by the table's own names, of all rows in order: pieces (n, F), NaN where a cell is empty.
+
+    They are of type float32 if all columns of a parquet table are, otherwise float64.
+    """
+    if not _is_parquet(Path(path)):
+        for piece in _pieces(path, names):
+            yield piece[names].to_numpy(np.float64)
+        return
+    file = pq.ParquetFile(path)
+    narrow = all(file.schema_arrow.field(name).type in (pa.float32(), pa.float16()) for name in names)
+    kind = np.float32 if narrow else np.float64
+    for batch in file.iter_batches(batch_size=_rows_at_once(len(names)), columns=names):
+        yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[names].to_numpy(kind)
+
+
+def _pieces(path: str, names: list[str]) -> Iterator[pd.DataFrame]:
+    # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory).
+    options = {"usecols": names, "chunksize": _rows_at_once(len(names)), "low_memory": False, "encoding": "utf-8-sig"}
+    with pd.read_csv(path, sep=_separator(Path(path)), **options) as pieces:
+        yield from pieces
+
+
+def _rows_at_once(columns: int) -> int:
+    return max(1, _CELLS_AT_ONCE // max(1, columns))
 
 
 def need(path: str, table: pd.DataFrame, wanted: Iterable[str]) -> None:
@@ -75,9 +132,12 @@ def _is_parquet(file: Path) -> bool:
 
 
 def _read_csv(file: Path, **options) -> pd.DataFrame:
-    separator = "\t" if any(suffix in (".tsv", ".txt") for suffix in file.suffixes) else ","
     # Text throughout: a plate 0012 stays 0012, and a compound called NA stays NA.
-    return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+    return pd.read_csv(file, sep=_separator(file), dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+
+
+def _separator(file: Path) -> str:
+    return "\t" if any(suffix in (".tsv", ".txt") for suffix in file.suffixes) else ","
 
 
 def _text(column: pd.Series) -> pd.Series:

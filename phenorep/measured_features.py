@@ -9,9 +9,9 @@ import pandas as pd
 
 from phenorep import contracts, plugins, records
 from phenorep.errors import NotRun, UserError
+from phenorep.undefined import Summary, filled
 
 _IDENTITY = contracts.REQUIRED["measurements"]  # columns before the measurements
-_UNDEFINED = 0.01  # share of samples for which a measurement may be undefined before it is left out
 
 
 def make(tables: Sequence[str], measurements: Sequence[str], method: dict, output: str | Path) -> None:
@@ -47,7 +47,7 @@ def make(tables: Sequence[str], measurements: Sequence[str], method: dict, outpu
         plates = [(table, path) for table, path in zip(tables, measurements, strict=True) if len(_keys(table))]
         if not plates:
             raise NotRun("its sample set is empty")
-        summary = _Summary(len(names))
+        summary = Summary(len(names))
         for _, values in _joined(plates, names):
             summary.add(values)
         kept = summary.usable()
@@ -61,50 +61,10 @@ def make(tables: Sequence[str], measurements: Sequence[str], method: dict, outpu
         chosen = [name for name, keep in zip(names, kept, strict=True) if keep]
         with contracts.table_writer(output, "embeddings", _about(method["use"], stated, chosen, left_out)) as write:
             for table, values in _joined(plates, chosen):
-                features = ((_filled(values) - centre) / spread).astype(np.float32)
+                features = ((filled(values) - centre) / spread).astype(np.float32)
                 block = pd.DataFrame(features, columns=contracts.feature_names(method["use"], len(chosen)))
                 write(pd.concat([table, block], axis=1))
         print(f"{summary.count} samples have {len(chosen)} measurements as features")
-
-
-class _Summary:
-    """Running mean and deviation of measurements, and how often they are defined: no screen must fit into memory."""
-
-    def __init__(self, count: int):
-        self.count = 0
-        self.mean, self._squares = np.zeros(count), np.zeros(count)
-        self._undefined, self._absent = np.zeros(count, np.int64), np.zeros(count, bool)
-
-    def add(self, values: np.ndarray) -> None:
-        """Add a plate's values (n, F), NaN where undefined."""
-        undefined = np.isnan(values)
-        self._undefined += undefined.sum(axis=0)
-        self._absent |= undefined.all(axis=0)
-        values = _filled(np.where(self._absent, 0.0, values))
-        n = len(values)
-        mean = values.mean(axis=0)
-        # Sums of squares about the mean of two parts add up to those of the whole [Chan, Golub, LeVeque 1983].
-        self._squares += ((values - mean) ** 2).sum(axis=0) + (mean - self.mean) ** 2 * self.count * n / (self.count + n)
-        self.mean = self.mean + (mean - self.mean) * n / (self.count + n)
-        self.count += n
-
-    def deviation(self) -> np.ndarray:
-        """Standard deviation of each measurement, (F,)."""
-        return np.sqrt(self._squares / self.count)
-
-    def usable(self) -> np.ndarray:
-        """Which measurements vary, are defined for nearly all samples and for some on every plate, (F,) bool."""
-        # Measurements are stored as float32: what varies less than its last digit is rounding.
-        varies = self.deviation() > np.finfo(np.float32).eps * np.abs(self.mean)
-        return varies & ~self._absent & (self._undefined <= _UNDEFINED * self.count)
-
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    """A plate's values with the median of each column in the place of NaN."""
-    undefined = np.isnan(values)
-    if not undefined.any():
-        return values
-    return np.where(undefined, np.nanmedian(values, axis=0), values)
 
 
 def _joined(plates: Sequence[tuple], names: list[str]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:

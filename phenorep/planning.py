@@ -73,7 +73,7 @@ class Plan:
 
     def stored(self) -> list[str]:
         """Sample sets that have arrays of their own."""
-        return [name for name, block in self.blocks["samples"].items() if "of" not in block]
+        return [n for n, b in self.blocks["samples"].items() if "of" not in b and not configuration.is_imported(b)]
 
     def combined(self) -> list[str]:
         """Methods that put the embeddings of others side by side."""
@@ -100,6 +100,8 @@ class Plan:
         """What a method does in place of applying an encoder of its own; None if it has one."""
         if self.members(method):
             return "puts the embeddings of several side by side"
+        if configuration.is_imported(self.blocks["methods"][method]):
+            return "takes features that were computed elsewhere"
         return "takes measurements as features" if "measurements" in self._method_needs(method) else None
 
     def _method_needs(self, method: str) -> tuple[str, ...]:
@@ -148,6 +150,10 @@ class Plan:
 
     # -- datasets ----------------------------------------------------------------------------------------------------
 
+    def without_images(self) -> list[str]:
+        """Datasets that hold features computed elsewhere."""
+        return [name for name, block in self.blocks["datasets"].items() if configuration.holds_features(block)]
+
     @cached_property
     def _datasets(self) -> dict:
         return {}
@@ -195,6 +201,8 @@ class Plan:
         block = self.blocks["methods"][method]
         if "from" in block:
             return self._is_seeded(references.parse(self.blocks, block["from"], f"methods: {method}: from")[2])
+        if configuration.is_imported(block):
+            return False
         if self.members(method):
             return any(self._is_seeded(member) for member in self.members(method))
         return plugins.constants("methods", block["use"]).get("SEEDED", True)
@@ -224,7 +232,7 @@ class Plan:
     def epochs(self, method: str) -> list[str]:
         """Saved epochs of a method and `final`."""
         block = self.blocks["methods"][method]
-        if "from" in block or self.members(method):
+        if block["use"] is None or self.members(method):
             return ["final"]
         keys = plugins.config_keys("methods", block["use"]) | block["keys"]
         saved = keys.get("save_epochs")
@@ -324,7 +332,7 @@ class Plan:
         for study in self.blocks["studies"].values():
             for encoded in self.encoded(study):
                 for profile, evaluation in self._pairs(study)[0]:
-                    if "encoder" in self.needs(evaluation) and self.without_encoder(encoded.method):
+                    if self._lacking(encoded.dataset, encoded.method, evaluation):
                         continue
                     found[encoded, profile, evaluation] = {**vars(encoded), "profile": profile, "evaluation": evaluation}
         return [found[key] for key in sorted(found)]
@@ -336,11 +344,19 @@ class Plan:
         for name, study in self.blocks["studies"].items():
             found += [{"study": name, **pair} for pair in self._pairs(study)[1]]
             for evaluation in study["evaluations"]:
-                if "encoder" in self.needs(evaluation):
-                    for method in filter(self.without_encoder, study["methods"]):
-                        reason = f"{evaluation} needs an encoder, {method} {self.without_encoder(method)}"
-                        found.append({"study": name, "profile": "none", "evaluation": evaluation, "reason": reason})
+                reasons = [self._lacking(study["dataset"], method, evaluation) for method in study["methods"]]
+                at = {"study": name, "profile": "none", "evaluation": evaluation}
+                found += [{**at, "reason": reason} for reason in reasons if reason]
         return found
+
+    def _lacking(self, dataset: str, method: str, evaluation: str) -> str | None:
+        """What an evaluation needs that a method does not have on this dataset; None if it has all."""
+        needs = self.needs(evaluation)
+        if "encoder" in needs and (instead := self.without_encoder(method)):
+            return f"{evaluation} needs an encoder, {method} {instead}"
+        if "samples" in needs and dataset in self.without_images():
+            return f"{evaluation} needs images, {dataset} holds features that were computed elsewhere"
+        return None
 
     @property
     def skipped(self) -> list[dict]:

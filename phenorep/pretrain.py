@@ -128,6 +128,8 @@ def prepare(method: dict, sources: list[dict]) -> tuple:
     ------
     NotRun
         If the samples lack a column that the recipe requires.
+    UserError
+        If recipe and ``train: labels`` name labels at once.
     """
     from phenorep.store import Samples
 
@@ -142,7 +144,13 @@ def prepare(method: dict, sources: list[dict]) -> tuple:
         for column in getattr(module, "REQUIRES", ()):
             if column not in opened.table:
                 raise NotRun(f"the recipe {name} needs the column {column}, which {source['samples']} does not have")
-        chosen.append(Source.choose(source["samples"], opened, source.get("where"), source.get("labels")))
+        own, labels = module.Recipe.label_column(config, list(opened.table), source["samples"]), source.get("labels")
+        if own and labels:
+            raise UserError(
+                f"train: {source['samples']}: labels: {labels}, but {name} learns from {own}: take out one of the two."
+            )
+        taken = Source.choose(source["samples"], opened, source.get("where"), own or labels)
+        chosen.append(taken.labelled() if own else taken)
     return config, module.Recipe, Sources(chosen, config.channels)
 
 
@@ -171,6 +179,7 @@ def start_from(recipe: Recipe, path: str, channels: list[str]) -> None:
             "must be the same: set 'channels' on the method."
         )
     encoders.load_weights(recipe.encoder, path, "the method that starts from it ('init')")
+    recipe.on_weights_loaded()
 
 
 def describe(name: str, recipe: Recipe, sources: Sources, seed: int, init: str | None) -> dict:

@@ -100,6 +100,7 @@ class Batch:
     means: torch.Tensor  # (B, C) of each sample's plate, in raw intensities
     stds: torch.Tensor  # (B, C)
     progress: float  # share of the training that is done, 0 to 1
+    companions: torch.Tensor | None = None  # (B, C, H, W) float32, scaled: see `Recipe.companions`
 
 
 class Recipe(nn.Module):
@@ -140,6 +141,26 @@ class Recipe(nn.Module):
         """How raw samples become the encoder's input; see `encoders.scale`."""
         return self.config.scaling
 
+    @classmethod
+    def label_column(cls, config: EncoderConfig, columns: list[str], samples: str) -> str | None:
+        """A column whose values the recipe learns from without being told to by ``train: labels``; None: none.
+
+        Rows without a value are left out of the training, and what was shown stands in the encoder's file.
+
+        Parameters
+        ----------
+        columns
+            Of the sample set's table.
+        samples
+            The sample set, for messages.
+
+        Raises
+        ------
+        NotRun
+            If the table lacks it.
+        """
+        return None
+
     def setup(self) -> None:
         """Add heads and losses, or load published weights; called once, before training."""
 
@@ -159,12 +180,36 @@ class Recipe(nn.Module):
         """Rows of one epoch in the order in which they are seen; each once, shuffled."""
         return generator.permutation(len(labels))
 
+    def companions(self, order: np.ndarray, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray | None:
+        """(n,) rows of the samples that are to be read beside those of `order`, also (n,); None: none.
+
+        A batch then has them as `Batch.companions`.
+        """
+        return None
+
+    def on_weights_loaded(self) -> None:
+        """Called when ``init`` has put other weights into the encoder: a teacher takes them over."""
+
     def parameter_groups(self) -> list[dict]:
-        """Parameters for the optimiser; a group may carry `lr_scale`, a factor to the learning rate."""
+        """Parameters for the optimiser.
+
+        A group may carry `lr_scale`, a factor to the learning rate, and `decay_scale`, a factor to `weight_decay_at`.
+        """
         return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
     def on_epoch_start(self, epoch: int, batches) -> None:
         """Called before an epoch (from 1) with a function that gives all batches in order: clusters, pseudo-labels."""
+
+    def weight_decay_at(self, progress: float) -> float:
+        """Weight decay of a step, for the parameter groups that carry `decay_scale`."""
+        return self.config.weight_decay
+
+    def on_gradients(self, progress: float) -> None:
+        """Called between the backward pass and the optimiser step: layers that are frozen for a while."""
+
+    def on_epoch_end(self, epoch: int) -> str:
+        """Called after an epoch; the text that it returns is added to the epoch's line in the log."""
+        return ""
 
     def on_step_end(self, progress: float) -> None:
         """Called after an optimiser step: a teacher's moving average."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from phenorep.configuration import holds_features, is_imported
 from phenorep.errors import UserError
 from phenorep.plugins import suggest
 
@@ -24,6 +25,11 @@ def parse(blocks: dict, text: str, where: str) -> tuple[str, ...]:
     for part, kind in zip(parts, kinds, strict=True):
         if part not in blocks[kind]:
             raise UserError(f"{where}: there is no '{part}' under {kind}. {suggest(part, blocks[kind])}")
+    if holds_features(blocks["datasets"][parts[0]]) or is_imported(blocks["samples"][parts[1]]):
+        raise UserError(
+            f"{where}: '{text}' stands for features that were computed elsewhere: there are no images to learn from and no "
+            "encoder. Name a dataset of images and a sample set of it."
+        )
     return tuple(parts)
 
 
@@ -45,8 +51,9 @@ def check(blocks: dict, members: Callable[[str], list[str]], without_encoder: Ca
         With the place and, for a circle, the way round.
     """
     for name, block in blocks["samples"].items():
-        if "of" in block and block["of"] not in blocks["samples"]:
-            suggestion = suggest(block["of"], blocks["samples"])
+        known = [sample for sample, other in blocks["samples"].items() if not is_imported(other)]
+        if "of" in block and block["of"] not in known:
+            suggestion = suggest(block["of"], known)
             raise UserError(f"samples: {name}: of: there is no sample set '{block['of']}'. {suggestion}")
     _refuse_circles({(n,): [(b["of"],)] if "of" in b else [] for n, b in blocks["samples"].items()}, "samples", "of")
     edges: dict[tuple, list[tuple]] = {}
@@ -62,8 +69,9 @@ def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, with
     dataset, samples, method = node
     block = blocks["methods"][method]
     for member in members(method):
-        if member not in blocks["methods"]:
-            suggestion = suggest(member, blocks["methods"])
+        known = [name for name, other in blocks["methods"].items() if not is_imported(other)]
+        if member not in known:
+            suggestion = suggest(member, known)
             raise UserError(f"methods: {method}: members: there is no method '{member}'. {suggestion}")
     edges[node] = [(dataset, samples, member) for member in members(method)]
     if (instead := without_encoder(method)) and (useless := {"init", "train"} & block.keys()):

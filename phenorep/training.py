@@ -109,14 +109,18 @@ class Training:
 
     def _run_epoch(self, bar: tqdm) -> None:
         recipe, fabric = self.recipe, self.fabric
-        order = recipe.order(self.sources.labels, np.random.default_rng([self.seed, self.epoch]))
+        generator = np.random.default_rng([self.seed, self.epoch])
+        order = recipe.order(self.sources.labels, generator)
         batches = split(order, self.config.batch_size, fabric.global_rank, fabric.world_size)
+        companions = recipe.companions(order, self.sources.labels, generator)
+        if companions is not None:
+            companions = split(companions, self.config.batch_size, fabric.global_rank, fabric.world_size)[self.step :]
         if self.step == 0:
             recipe.on_epoch_start(self.epoch, self._all_batches)
         recipe.train()
         if fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        reader = ReadAhead(self.sources, batches[self.step :])
+        reader = ReadAhead(self.sources, batches[self.step :], companions=companions)
         began = saved = time.perf_counter()
         images, rate = 0, 0.0
         for raw in reader:
@@ -130,9 +134,11 @@ class Training:
         seconds = time.perf_counter() - began
         facts = (self.epoch, loss, rate, images * fabric.world_size / seconds, reader.waited / seconds, self._peak_memory())
         self.history.append(dict(zip(TRAINING_COLUMNS, facts, strict=True)))
+        told = recipe.on_epoch_end(self.epoch)
         if fabric.is_global_zero:
             print(
                 f"epoch {self.epoch}: loss {loss:.4f}, {facts[3]:.0f} images/s, {facts[4]:.0%} of the time waiting for data"
+                + (f"; {told}" if told else "")
             )
         if self.epoch in self.config.saved_epochs():
             self._keep(self.epoch)
@@ -147,11 +153,15 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         progress = number / (self.config.epochs * steps)
+        for group in self.optimiser.param_groups:
+            if "decay_scale" in group:
+                group["weight_decay"] = self.recipe.weight_decay_at(progress) * group["decay_scale"]
         loss = self._wrapped(self._batch(raw, progress))
         if loss is not None:
             self.fabric.backward(loss)
             if self.config.clip_gradient is not None:
                 self.fabric.clip_gradients(self._wrapped, self._wrapped_optimiser, max_norm=self.config.clip_gradient)
+            self.recipe.on_gradients(progress)
             self._wrapped_optimiser.step()
             self._wrapped_optimiser.zero_grad()
             self.recipe.on_step_end(progress)
@@ -162,7 +172,9 @@ class Training:
 
     def _batch(self, raw: RawBatch, progress: float) -> Batch:
         raw = raw.to(self.fabric.device)
-        return Batch(raw.scaled(self.recipe.scaling), raw.labels, raw.rows, raw.means, raw.stds, progress)
+        scaling = self.recipe.scaling
+        companions = raw.scaled_companions(scaling)
+        return Batch(raw.scaled(scaling), raw.labels, raw.rows, raw.means, raw.stds, progress, companions)
 
     def _all_batches(self) -> Iterator[Batch]:
         """All samples in their order, once, none dropped; every device sees all of them."""

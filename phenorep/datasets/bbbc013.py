@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from phenorep import download as downloads
+from phenorep.download import Published
 from phenorep.errors import UserError
 
 PLATE = "BBBC013"
@@ -30,12 +31,17 @@ POSITIVE_DOSE = 10
 TABLE = "1049_Metadata.csv"
 PLATE_MAP = "BBBC013_v1_platemap_all.txt"
 ADDRESS = "https://data.broadinstitute.org/bbbc/BBBC013/"
-# Archive -> published file, bytes, SHA-256 (the collection states none: as recorded by several of its users).
+DOWNLOAD_KEYS = ("path",)  # all that decides what the archives hold, beside their checksums
+# The collection states no checksums: these are as recorded by several of its users.
 FILES = {
-    "images": ("BBBC013_v1_images_bmp.zip", 32404692, "c059b569d96f70ad5626fad144867e6ece4353622119c46a8af8f9794f1e7985"),
-    "platemap": (PLATE_MAP, 513, "e8db6666271d47962fa7d2abfa3ea965352b8e87bee461f2983d0f667bc7ff08"),
+    "images": Published(
+        "BBBC013_v1_images_bmp.zip",
+        size=32404692,
+        sha256="c059b569d96f70ad5626fad144867e6ece4353622119c46a8af8f9794f1e7985",
+        unpacked=200_000_000,  # 192 images of 410 kB are 79 MB
+    ),
+    "platemap": Published(PLATE_MAP, size=513, sha256="e8db6666271d47962fa7d2abfa3ea965352b8e87bee461f2983d0f667bc7ff08"),
 }
-UNPACKED = 200_000_000  # bytes; 192 images of 410 kB are 79 MB
 _IMAGE = re.compile(r"^Channel([12])-(\d\d)-([A-H])-(\d\d)\.(?:tiff?|bmp)$", re.IGNORECASE)
 
 
@@ -43,7 +49,14 @@ _IMAGE = re.compile(r"^Channel([12])-(\d\d)-([A-H])-(\d\d)\.(?:tiff?|bmp)$", re.
 class Config:
     """Where the plate lies."""
 
-    path: str = ""  # a folder with the images (TIFF or BMP) and 1049_Metadata.csv or the published plate map; "": download
+    # A folder with the images (TIFF or BMP) and 1049_Metadata.csv or the published plate map; or the address of a mirror of
+    # the published files; "": download them from where they are published.
+    path: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The local folder; empty if the files are downloaded."""
+        return "" if downloads.is_address(self.path) else self.path
 
 
 def plates(config: Config) -> list[str]:  # noqa: ARG001
@@ -65,22 +78,17 @@ def about(config: Config) -> dict:  # noqa: ARG001
 
 def archives(config: Config, plate: str | None = None) -> list[str]:  # noqa: ARG001
     """Names of the files to download; none where `path` gives a local copy."""
-    return [] if config.path else list(FILES)
+    return [] if config.folder else list(FILES)
 
 
 def sources(config: Config) -> list[str]:
     """Tables that are read where they lie."""
-    return [str(_layout_file(Path(config.path)))] if config.path else []
+    return [str(_layout_file(Path(config.folder)))] if config.folder else []
 
 
-def download(config: Config, archive: str, target: Path) -> None:  # noqa: ARG001
+def download(config: Config, archive: str, target: Path) -> None:
     """Fetch one of `archives` into the folder `target`; the images are unpacked."""
-    name, size, sha256 = FILES[archive]
-    target = Path(target)
-    downloads.fetch(ADDRESS + name, target / name, sha256, size)
-    if name.endswith(".zip"):
-        downloads.unpack(target / name, target, limit=UNPACKED)
-        (target / name).unlink()  # its checksum was compared; the images are what is read
+    downloads.obtain(config.path or ADDRESS, [FILES[archive]], target)
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:
@@ -93,8 +101,8 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:
     """
     if plate != PLATE:
         raise UserError(f"bbbc013: there is no plate '{plate}'; its only plate is {PLATE}.")
-    root = Path(config.path) if config.path else Path(resources) / "images"
-    layout = _layout(_layout_file(root if config.path else Path(resources) / "platemap"))
+    root = Path(config.folder) if config.folder else Path(resources) / "images"
+    layout = _layout(_layout_file(root if config.folder else Path(resources) / "platemap"))
     images = _images(root)
     suffix = next(iter(images.values())).suffix
     folder = next(iter(images.values())).parent

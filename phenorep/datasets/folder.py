@@ -15,13 +15,13 @@ import pandas as pd
 
 from phenorep import contracts, experiment, fieldlist, microscopes, plugins
 from phenorep.errors import UserError
-from phenorep.experiment import Experiment
+from phenorep.experiment import Imaged
 
 FINDS = "microscopes"  # folder of files that are found by name: part of what this file does
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Experiment):
+class Config(Imaged):
     """Where the images lie and which of them are used."""
 
     folder: str  # the folder of one or more plates

@@ -17,12 +17,12 @@ import pandas as pd
 
 from phenorep import contracts, experiment, loaddata, platemap, plugins
 from phenorep.errors import UserError
-from phenorep.experiment import Experiment
+from phenorep.experiment import Imaged
 from phenorep.fields import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Experiment):
+class Config(Imaged):
     """Where the table lies and how its columns are to be understood."""
 
     table: str  # CSV (.csv, .csv.gz, .tsv, ...) or parquet; a row per field of view

@@ -144,6 +144,25 @@ def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarra
     return table[contracts.feature_columns(table.columns) if columns is None else columns].to_numpy(dtype=np.float64)
 
 
+def members(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Which plate or batch each row belongs to, (N,) text.
+
+    Raises
+    ------
+    UserError
+        If the table has no such column, a row no value in it, or several.
+    """
+    if column not in table:
+        known = ", ".join(name for name in table.columns if name.startswith("Metadata_"))
+        raise UserError(f"needs the column {column}; the table has {known}. Add it to the dataset, or change the key 'by'.")
+    values = table[column]
+    if len(values) and isinstance(values.iloc[0], list | np.ndarray):
+        raise UserError(f"an earlier aggregation has mixed several values of {column} in one row. Put this step before it.")
+    if values.isna().any() or (values.astype(str) == "").any():
+        raise UserError(f"{values.isna().sum() + (values == '').sum()} rows have no {column}. Fill it in the dataset.")
+    return values.to_numpy(dtype=str)
+
+
 def with_features(table: pd.DataFrame, values: np.ndarray, columns: list[str]) -> pd.DataFrame:
     """The table with its features replaced by `values` (N, K) under the names `columns`."""
     old = set(contracts.feature_columns(table.columns))

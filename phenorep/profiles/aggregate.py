@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from phenorep import contracts
-from phenorep.errors import NotRun, UserError
+from phenorep.errors import NotRun
+from phenorep.treatments import single, treatments
 
 SETS_LEVEL = "by"
 KEYS = {
@@ -83,12 +84,12 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
         table = table.assign(Metadata_Treatment=treatments(table)) if "treatment" in config.parts else table
         # A well without treatment and without the mark of a control is an empty one.
         named = "Metadata_Treatment" if "treatment" in config.parts else "Metadata_Compound"
-        _single(table, named)
+        single(table, named)
         table = table[(table[named] != "").to_numpy(dtype=bool)]
     keys = [column for part in config.parts for column in KEYS[part]]
     keys = list(dict.fromkeys(keys))
     for column in keys:
-        _single(table, column)
+        single(table, column)
     if table.empty:
         raise NotRun("no row is left: all are negative controls or have no treatment.")
     table = table.sort_values(keys, kind="stable")
@@ -98,32 +99,6 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     metadata = pd.DataFrame({column: gathered(table[column], codes) for column in kept})
     columns = contracts.feature_columns(table.columns)
     return pd.concat([metadata, _summaries(table, columns, codes, config.with_)], axis=1)
-
-
-def treatments(table: pd.DataFrame) -> pd.Series:
-    """Name of each row's treatment: the perturbation where there is one, else compound with concentration or dose.
-
-    ``taxol 0.3 uM``, ``wortmannin dose 4``, or the compound alone if it has neither; empty where the row has none of these.
-    """
-    known = [c for c in ("Metadata_Treatment", "Metadata_Perturbation", "Metadata_Compound") if c in table]
-    if not known:
-        raise UserError(
-            "aggregating by treatment needs the column Metadata_Perturbation or Metadata_Compound; the table has "
-            f"{_metadata(table)}. Add one to the dataset, or aggregate by well."
-        )
-    if "Metadata_Treatment" in table:
-        _single(table, "Metadata_Treatment")
-        return table["Metadata_Treatment"]
-    for column in ("Metadata_Perturbation", "Metadata_Compound", "Metadata_Concentration", "Metadata_Dose"):
-        if column in table:
-            _single(table, column)
-    empty = pd.Series("", index=table.index)
-    compound = table.get("Metadata_Compound", empty).fillna("").astype(str)
-    amount = _amounts(table.get("Metadata_Concentration"), " {:.10g} uM", empty)
-    amount = amount.where(amount != "", _amounts(table.get("Metadata_Dose"), " dose {:.10g}", empty))
-    name = (compound + amount).where(compound != "", "")
-    perturbation = table.get("Metadata_Perturbation", empty).fillna("").astype(str)
-    return perturbation.where(perturbation != "", name)
 
 
 def gathered(column: pd.Series, codes: np.ndarray) -> pd.Series:
@@ -149,27 +124,6 @@ def _distinct(values: np.ndarray) -> list:
         values = np.concatenate([np.asarray(value) for value in values])
     found = pd.unique(pd.Series(values))
     return sorted(value.item() if isinstance(value, np.generic) else value for value in found if not pd.isna(value))
-
-
-def _single(table: pd.DataFrame, column: str) -> None:
-    if column not in table:
-        remedy = "Add it to the dataset, or change 'by'"
-        raise UserError(f"aggregating needs the column {column}; the table has {_metadata(table)}. {remedy}.")
-    if len(table) and isinstance(table[column].iloc[0], list | np.ndarray):
-        raise UserError(
-            f"an earlier aggregation has mixed several values of {column} in one row. Put this step before it, or add the "
-            "column's level to the earlier step's 'by', like 'by: [treatment, plate]'."
-        )
-
-
-def _metadata(table: pd.DataFrame) -> str:
-    return ", ".join(column for column in table.columns if column.startswith("Metadata_"))
-
-
-def _amounts(column: pd.Series | None, form: str, empty: pd.Series) -> pd.Series:
-    if column is None:
-        return empty
-    return column.map(lambda amount: "" if pd.isna(amount) else form.format(amount)).astype(empty.dtype)
 
 
 def _summaries(table: pd.DataFrame, columns: list[str], codes: np.ndarray, how: str) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import pandas as pd
 from phenorep import contracts
 from phenorep.report import tables
 
+FEATURES_SHOWN = 20
 _WORDS = {"profiles": "normalise", "details": "evaluate"}
 
 
@@ -59,6 +60,32 @@ def left_out(files: dict) -> pd.DataFrame:
             ].to_numpy():
                 found.append({"dataset": entry["dataset"], "plate": plate, "well": well, "site": site, "problem": problem})
     return pd.DataFrame(found, columns=["dataset", "plate", "well", "site", "problem"]).drop_duplicates(ignore_index=True)
+
+
+def features(files: dict) -> list[dict]:
+    """Measured or imported features that were left out, or filled where undefined, one row per block that has any.
+
+    Returns
+    -------
+    list of dict
+        ``dataset, samples, method, used`` (how many), ``left_out`` and ``filled`` (text).
+    """
+    found: dict[tuple, dict] = {}
+    for entry in files.get("profiles", []):
+        if tables.not_run(entry["path"]) is not None:
+            continue
+        for name, block in (contracts.about(entry["path"]).get("blocks") or {}).items():
+            filled = [f"{feature} ({count} rows)" for feature, count in (block.get("filled") or {}).items()]
+            if block.get("left_out") or filled:
+                row = {key: entry[key] for key in ("dataset", "samples", "method")} | {"used": block["features"]}
+                texts = {"left_out": _listed(block.get("left_out") or []), "filled": _listed(filled)}
+                found.setdefault((*row.values(), name), row | texts)
+    return list(found.values())
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - FEATURES_SHOWN} more" if len(names) > FEATURES_SHOWN else ""
+    return ", ".join(names[:FEATURES_SHOWN]) + more
 
 
 def notes(files: list[dict]) -> list[dict]:

@@ -43,6 +43,7 @@ def make(plan: dict, output: str, folder: str, config: str | None = None) -> Non
             undrawn=undrawn,
             left_out=left_out.head(ROWS_SHOWN).to_dict("records"),
             left_out_count=len(left_out),
+            features=gaps.features(plan["files"]),
             notes=gaps.notes(plan["files"].get("details", [])),
             cost_totals=_cost_totals(spent),
             datasets=provenance.datasets(plan),

@@ -81,7 +81,7 @@ def datasets(plan: dict) -> list[dict]:
         found.append(
             {
                 "dataset": name,
-                "kind": "simulated" if about.get("simulated") else "real images",
+                "kind": _kind(about),
                 "plates": len(dataset.get("plates", [])),
                 "channels": ", ".join(map(str, about.get("channels", []))),
                 "pixel": about.get("pixel_size_um"),
@@ -90,6 +90,12 @@ def datasets(plan: dict) -> list[dict]:
             }
         )
     return found
+
+
+def _kind(about: dict) -> str:
+    if about.get("features"):
+        return "none: features computed elsewhere"
+    return "simulated" if about.get("simulated") else "real images"
 
 
 def measured_steps(files: dict) -> list[dict]:

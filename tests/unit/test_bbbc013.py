@@ -3,6 +3,7 @@ import http.server
 import io
 import threading
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,8 +138,8 @@ def published(monkeypatch):
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setattr(bbbc013, "ADDRESS", f"http://127.0.0.1:{running.server_port}/")
         sizes = {
-            archive: (name, len(contents[name]), hashlib.sha256(contents[name]).hexdigest())
-            for archive, (name, _, _) in bbbc013.FILES.items()
+            archive: replace(file, size=len(contents[file.name]), sha256=hashlib.sha256(contents[file.name]).hexdigest())
+            for archive, file in bbbc013.FILES.items()
         }
         yield sizes
         running.shutdown()
@@ -158,3 +159,13 @@ def test_download_leads_to_the_fields(published, monkeypatch, tmp_path):
     table = contracts.read_table(tmp_path / "fields.parquet", "fields")
     assert table["Metadata_Control"].value_counts().to_dict() == {"": 72, "negative": 16, "positive": 8}
     assert set(table["Problem"]) == {""}
+
+
+def test_a_mirror_takes_the_place_of_the_published_address(published, monkeypatch, tmp_path):
+    config = bbbc013.Config(path=bbbc013.ADDRESS)
+    monkeypatch.setattr(bbbc013, "FILES", published)
+    monkeypatch.setattr(bbbc013, "ADDRESS", "http://127.0.0.1:9/")
+    assert (bbbc013.archives(config), bbbc013.sources(config)) == (["images", "platemap"], [])
+    for archive in bbbc013.archives(config):
+        bbbc013.download(config, archive, tmp_path / archive)
+    assert len(bbbc013.fields(config, "BBBC013", tmp_path)) == 96

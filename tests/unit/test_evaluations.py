@@ -12,7 +12,7 @@ from phenorep.errors import NotRun, UserError
 from tests.unit import made_samples
 
 NAMES = plugins.names("evaluations")
-OWN = ("control_separation", "dose_response", "linear_probe", "moa_matching")
+OWN = ("control_separation", "dose_response", "linear_probe", "moa_matching", "retrieval")
 ROW = {"dataset": "d", "samples": "s", "method": "m", "seed": "0", "epoch": "final", "profile": "p"}
 
 

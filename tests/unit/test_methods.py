@@ -18,6 +18,7 @@ from tests.unit import made_samples
 NAMES = plugins.names("methods")
 # A small network for speed, and no network connection; keys that a recipe does not have are left out.
 SMALL = {"backbone": "resnet10t", "weights": "none", "epochs": 1, "batch_size": 8, "projector": [16], "warmup_epochs": 0}
+SMALL |= {"global_size": 32, "local_size": 16, "head": [16, 8], "output_dim": 32}
 ENCODERS = [name for name in NAMES if not {"COMBINES", "NEEDS"} & plugins.constants("methods", name).keys()]
 MEASURED = [name for name in NAMES if "NEEDS" in plugins.constants("methods", name)]
 

@@ -92,7 +92,16 @@ def test_the_same_input_gives_the_same_bytes(embeddings, tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-@pytest.mark.parametrize("steps", [["plate_zscore"], [{"aggregate": {"by": "well"}}, "tvn"], ["plate_zscore", "tvn"]])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["plate_zscore"],
+        [{"aggregate": {"by": "well"}}, "tvn"],
+        ["plate_zscore", "tvn"],
+        ["robust_mad", {"coral": {"by": "Metadata_Plate"}}],
+        [{"combat": {"by": "Metadata_Plate"}}, {"factor_analysis": {"factors": 2}}],
+    ],
+)
 def test_applying_a_fit_to_the_same_plates_gives_the_same_profiles(embeddings, tmp_path, steps):
     profiles.make(embeddings, steps, tmp_path / "a.parquet", tmp_path / "a.npz")
     profiles.apply(embeddings, tmp_path / "a.npz", tmp_path / "b.parquet")
@@ -126,7 +135,7 @@ def test_a_record_that_was_not_run_is_passed_on(tmp_path):
         profiles.make(tmp_path / "e.parquet", ["tvn"], tmp_path / "a.parquet", tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("step", ["tvn", "plate_zscore"])
+@pytest.mark.parametrize("step", ["tvn", "plate_zscore", "robust_mad", "factor_analysis"])
 def test_no_negative_control_names_file_step_column_and_remedy(tmp_path, step):
     path = tmp_path / "e.parquet"
     contracts.write_table(screen(control=""), path, "embeddings")

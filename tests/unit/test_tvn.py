@@ -48,6 +48,30 @@ def test_same_as_whitening_by_scikit_learn(correlated):
     np.testing.assert_allclose(found * signs, expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("rotation", ["pca", "zca"])
+def test_same_as_whitening_by_pycytominer(correlated, rotation):
+    from pycytominer.operations import Spherize
+
+    columns = list(correlated.filter(like="x_"))
+    model = Spherize(epsilon=0, method=rotation.upper(), return_numpy=True).fit(correlated.loc[:119, columns])
+    expected = model.transform(correlated[columns])
+    found = features(run(correlated, tvn.Config(rotation=rotation))[0])
+    # Principal components have no sign of their own; turned back, they have.
+    signs = np.sign((expected * found).sum(axis=0)) if rotation == "pca" else 1
+    np.testing.assert_allclose(found * signs, expected, atol=1e-5)
+
+
+def test_with_fewer_controls_than_features_the_same_components_as_pycytominer():
+    from pycytominer.operations import Spherize
+
+    values = np.random.default_rng(0).normal(size=(30, 50))
+    expected = Spherize(epsilon=0, method="PCA", return_numpy=True).fit(pd.DataFrame(values[:10]))
+    # It keeps further directions, in which the controls do not vary, and scales them as the weakest: TVN drops them.
+    expected = expected.transform(pd.DataFrame(values))[:, :9]
+    found = features(run(table(values, np.arange(30) < 10))[0])
+    np.testing.assert_allclose(found * np.sign((expected * found).sum(axis=0)), expected, atol=1e-5)
+
+
 def test_fewer_controls_than_features_keep_the_controls_rank():
     values = np.random.default_rng(0).normal(size=(30, 50))
     found, fitted = run(table(values, np.arange(30) < 10))

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import phenorep
-from phenorep import digests, inventory, preprocessing
+from phenorep import digests, inventory, plugins, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -44,6 +44,27 @@ wildcard_constraints:
 def settings(kind, wildcard):
     """A function from wildcards to the block that the wildcard names."""
     return lambda wildcards: plan.settings(kind, wildcards[wildcard])
+
+
+def download_keys(wildcards):
+    """Keys on which the content of a dataset's archives depends; None if they are drawn: then it is all of them."""
+    return plugins.constants("datasets", plan.settings("datasets", wildcards.dataset)["use"]).get("DOWNLOAD_KEYS")
+
+
+def connections(wildcards):
+    """What a job takes of the resource `download`, which limits how many archives are fetched at a time."""
+    return 0 if download_keys(wildcards) is None else 1
+
+
+def archive_settings(wildcards):
+    """A dataset's block with the keys that its archives depend on: 800 MB are not fetched again for another limit."""
+    block, keys = plan.settings("datasets", wildcards.dataset), download_keys(wildcards)
+    return block if keys is None else {**block, "keys": {k: v for k, v in block["keys"].items() if k in keys}}
+
+
+def archive_digest(wildcards):
+    """Code that decides what an archive holds: none where it is published, whose checksum is compared instead."""
+    return code_digest("download", "datasets")(wildcards) if download_keys(wildcards) is None else "published"
 
 
 def preprocess_settings(stage):

@@ -38,9 +38,10 @@ rule download:
     resources:
         mem_mb=2000,
         runtime=720,
+        download=connections,
     params:
-        dataset=settings("datasets", "dataset"),
-        code=code_digest("download", "datasets"),
+        dataset=archive_settings,
+        code=archive_digest,
     script:
         "../scripts/download.py"
 

@@ -1,4 +1,5 @@
-# Encoders are applied to samples, or measurements joined to them; embeddings of several methods are put side by side.
+# Encoders are applied to samples, or measurements joined to them; features that were computed elsewhere are taken over;
+# embeddings of several methods are put side by side.
 
 
 rule embed:
@@ -54,6 +55,35 @@ rule embed_measurements:
         code=code_digest("embed_measurements", "methods"),
     script:
         "../scripts/embed_measurements.py"
+
+
+rule import_features:
+    input:
+        sources=sources_of,
+        check=ancient("results/check.json"),
+    output:
+        "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet",
+    log:
+        "logs/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
+    wildcard_constraints:
+        dataset=one_of(plan.without_images()),
+        samples="imported",
+        method="imported",
+        seed="0",
+        epoch="final",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        dataset=settings("datasets", "dataset"),
+        code=code_digest("import_features", "datasets"),
+    script:
+        "../scripts/import_features.py"
 
 
 rule concat:
