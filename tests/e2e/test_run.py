@@ -122,7 +122,7 @@ def test_a_second_configuration_retrains_nothing(finished, config):
 
 def test_same_configuration_gives_the_same_bytes(finished, tmp_path, config):
     again = Project(tmp_path)
-    again.finish(config)
+    again.finish(config, "--", f"results/scores/{config['name']}.csv")
     assert again.scores(config) == finished.scores(config)
 
 
@@ -138,7 +138,7 @@ def test_killed_while_training_goes_on_and_ends_with_the_same_scores(finished, c
         run["studies"]["tiny"].update(methods=[name], evaluations=["moa_matching", "control_separation"])
         if kill:
             _kill_while_training(finished, run, name)
-        output = finished.finish(run)
+        output = finished.finish(run, "--", f"results/scores/{name}.csv")
         if kill:
             log = (finished.folder / f"logs/screen/encoders/cells/{name}/seed0.log").read_text()
             assert "training goes on at epoch" in log, log
