@@ -7,6 +7,7 @@ to which.
 """
 
 import json
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -137,6 +138,45 @@ def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:
             f"Metadata_Control{remedy}."
         )
     return found
+
+
+def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], dict | None], nothing: str) -> dict:
+    """Fit every block of features by itself.
+
+    Parameters
+    ----------
+    rows
+        ``negative`` fits on the negative controls, ``all`` on all rows.
+    fit_one
+        From a block's features (N, F) to what is kept of the fit by name; None if they do not vary.
+    nothing
+        What the step cannot do then, for the message.
+
+    Returns
+    -------
+    dict
+        ``{block}/{name}`` for each block, and ``rows``: how many were fitted on.
+
+    Raises
+    ------
+    NotRun
+        If a block is constant among these rows, as that of a collapsed encoder.
+    UserError
+        If there is no negative control, or one row alone.
+    """
+    chosen = negatives(table, FIT_REMEDY) if rows == "negative" else np.ones(len(table), bool)
+    if chosen.sum() < 2:
+        raise UserError(
+            f"has {chosen.sum()} row to fit on, at least 2 are needed. Mark more negative-control wells in the dataset's "
+            "Metadata_Control, set 'fit: all', or put this step before the step that aggregates them to one row."
+        )
+    fitted = {"rows": np.array(chosen.sum())}
+    for block, columns in contracts.feature_blocks(table.columns).items():
+        found = fit_one(features(table.loc[chosen], columns))
+        if found is None:
+            raise NotRun(f"the features of '{block}' are the same in all {chosen.sum()} rows fitted on: {nothing}.")
+        fitted |= {f"{block}/{name}": value for name, value in found.items()}
+    return fitted
 
 
 def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:

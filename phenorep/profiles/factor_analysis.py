@@ -13,14 +13,14 @@ sign is set so that the factor's largest loading is positive.
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from phenorep import contracts
-from phenorep.errors import NotRun, UserError
-from phenorep.profiles import FIT_REMEDY, features, negatives, with_features
+from phenorep.profiles import features, fit_blocks, with_features
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,7 @@ def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:
     UserError
         If there is no negative control, or one row alone.
     """
-    chosen = negatives(table, FIT_REMEDY) if config.fit == "negative" else np.ones(len(table), bool)
-    if chosen.sum() < 2:
-        raise UserError(
-            f"has {chosen.sum()} row to fit on, at least 2 are needed. Mark more negative-control wells in the dataset's "
-            "Metadata_Control, set 'fit: all', or put this step before the step that aggregates them to one row."
-        )
-    fitted = {"rows": np.array(chosen.sum())}
-    for block, columns in contracts.feature_blocks(table.columns).items():
-        model = analyse(config, features(table.loc[chosen], columns))
-        if model is None:
-            raise NotRun(f"the features of '{block}' are the same in all {chosen.sum()} rows fitted on: no factor to find.")
-        fitted |= {f"{block}/{name}": value for name, value in model.items()}
-    return fitted
+    return fit_blocks(table, config.fit, partial(analyse, config), "no factor to find")
 
 
 def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG001
