@@ -46,7 +46,7 @@ def closure(files: Iterable[Path], without: frozenset[str] = frozenset()) -> set
 def of_folder(folder: Path) -> str:
     """Digest of all files below a folder that are no code: templates and the like."""
     total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:16]
 

@@ -84,11 +84,12 @@ def epochs(name: str, rows: pd.DataFrame, lengths: dict[str, int], folder: Path)
     rows
         Of `tables.summarise`.
     lengths
-        Epochs of each method that is trained: where its final encoder stands.
+        Epochs of each method that is trained, as from `epochs.lengths`: where its final encoder stands.
     """
-    saved = set(rows.loc[rows["epoch"] != "final", "method"])
-    rows = rows[rows["method"].isin(saved & lengths.keys())]
-    ends = rows["method"].map(lengths).astype(str)
+    # A line needs saved epochs: with some profiles only the last one may be scored.
+    saved = (rows["epoch"] != "final").groupby([rows[key] for key in ("method", "profile", "evaluation")]).transform("any")
+    rows = rows[saved & ((rows["epoch"] != "final") | rows["method"].isin(lengths))]
+    ends = rows["method"].map(lambda method: str(lengths.get(method)))
     rows = rows.assign(epoch=rows["epoch"].where(rows["epoch"] != "final", ends).astype(int))
     for (evaluation, metric), part in rows.groupby(["evaluation", "metric"], sort=False):
         lines = part.groupby(["method", "profile", "epoch"], sort=False, as_index=False)["value"].mean()

@@ -71,7 +71,7 @@ def features(files: dict) -> list[dict]:
         ``dataset, samples, method, used`` (how many), ``left_out`` and ``filled`` (text).
     """
     found: dict[tuple, dict] = {}
-    for entry in files.get("profiles", []):
+    for entry in tables.at_the_end(files.get("profiles", [])):
         if tables.not_run(entry["path"]) is not None:
             continue
         for name, block in (contracts.about(entry["path"]).get("blocks") or {}).items():

@@ -9,7 +9,20 @@ import pandas as pd
 
 from phenorep import __version__, contracts, costs, plugins
 from phenorep.errors import NotRun, UserError
-from phenorep.report import drawing, engines, figures, gaps, images, maps, provenance, tables, verdict
+from phenorep.report import (
+    attention,
+    drawing,
+    engines,
+    epochs,
+    figures,
+    gaps,
+    images,
+    maps,
+    provenance,
+    published,
+    tables,
+    verdict,
+)
 from phenorep.report.drawing import Figure
 
 TEMPLATES = plugins.ROOT.parent / "reports" / "templates"
@@ -73,7 +86,7 @@ def _environment():
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "label": verdict.label, "place": place}
+    environment.filters |= {"number": number, "label": verdict.label, "place": place, "seen": verdict.labels_seen}
     return environment
 
 
@@ -91,12 +104,17 @@ def _study(name: str, study: dict, scores: pd.DataFrame, plan: dict, folder: Pat
     judged, behind = tables.measures(name, study, scores, plan)
     verdicts = [verdict.judge(measure) for measure in judged]
     controls = [method for method in study["methods"] if tables.is_control(plan["config"], method)]
+    along = epochs.summarise(study, scores, plan)
+    lengths = epochs.lengths(plan)
+    beside = published.compare(name, study, judged, along, plan["studies"]) if study.get("published") else None
     steps: list[tuple[str, Callable[[], Iterable[Figure]]]] = [
         ("scores", lambda: figures.scores(name, judged, folder)),
-        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls), plan["epochs"], folder)),
+        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls), lengths, folder)),
+        ("published", lambda: published.draw(name, beside, folder) if beside else ()),
         ("maps", lambda: maps.maps(name, study, plan, verdicts, folder)),
         ("confusion", lambda: figures.confusion(name, study, plan, verdicts, folder)),
         ("doses", lambda: figures.doses(name, study, plan, verdicts, folder)),
+        ("attention", lambda: attention.attention(name, study, plan, verdicts, folder)),
     ]
     return {
         "name": name,
@@ -106,12 +124,25 @@ def _study(name: str, study: dict, scores: pd.DataFrame, plan: dict, folder: Pat
         "measures": judged,
         "behind": behind,
         "controls": controls,
+        "along": _by_measure(along),
+        "mean_of": (study.get("saved_epochs") or {}).get("mean"),
+        "published": beside,
         "figures": [figure for what, step in steps for figure in _drawn(f"{name}: {what}", step, undrawn)],
     }
 
 
 def _along(study: dict, scores: pd.DataFrame, controls: list[str]) -> pd.DataFrame:
     return tables.summarise(tables.study_rows(scores, study), controls)
+
+
+def _by_measure(along: pd.DataFrame) -> list[dict]:
+    """Best and mean epochs, one table per evaluation and metric."""
+    if not len(along):
+        return []
+    return [
+        {"title": f"{evaluation}: {metric}", "rows": part.to_dict("records")}
+        for (evaluation, metric), part in along.groupby(["evaluation", "metric"], sort=False)
+    ]
 
 
 def _summary(verdicts: list) -> str:

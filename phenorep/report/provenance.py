@@ -101,7 +101,7 @@ def _kind(about: dict) -> str:
 def measured_steps(files: dict) -> list[dict]:
     """What the steps found when they were fitted, ``profile, method, step, found``: rows left and the step's own facts."""
     found: dict[tuple, None] = {}
-    for entry in files.get("profiles", []):
+    for entry in tables.at_the_end(files.get("profiles", [])):
         if tables.not_run(entry["path"]) is None:
             for step in contracts.about(entry["path"]).get("steps", []):
                 facts = {"rows": step.get("rows"), **(step.get("facts") or {})}
@@ -118,7 +118,7 @@ def encoders(files: dict) -> list[dict]:
         ``dataset, samples, method, recipe, channels, trained_on, versions``: text, one row per encoder of a method.
     """
     found: dict[tuple, dict] = {}
-    for entry in files.get("profiles", []):
+    for entry in tables.at_the_end(files.get("profiles", [])):
         if tables.not_run(entry["path"]) is not None:
             continue
         about = contracts.about(entry["path"])

@@ -13,13 +13,25 @@ from phenorep.errors import UserError
 MEASURE = ["evaluation", "metric", "subset", "settings"]
 # With more settings than this, a metric is judged by its mean over them: nobody reads thirty verdicts, one per compound.
 SETTINGS_SHOWN = 4
+# Settings of scores whose encoders were trained without what is scored (`methods.held_out`).
+HELD_OUT = "held_out="
+
+
+@dataclass(frozen=True)
+class Item:
+    """Which results of an evaluation's details are meant."""
+
+    metric: str
+    subset: str = ""
+    settings: str = ""
 
 
 @dataclass(frozen=True)
 class Measure:
     """One thing that was measured in one study, for all its representations.
 
-    ``rows`` holds one row per method and profile (columns of `summarise`), best first. ``units`` holds the results of single
+    ``rows`` holds one row per method and profile (columns of `summarise`, and ``variant``: what its encoders were trained
+    without, as ``held_out=column``), best first. ``units`` holds the results of single
     treatments (or settings) of a representation, where they are known: {(method, profile): values by unit}.
     """
 
@@ -62,10 +74,16 @@ def constants(config: dict, kind: str, name: str) -> dict:
 
 def is_control(config: dict, method: str) -> bool:
     """Whether a method is there to bound the scores, not to be chosen."""
-    declared = constants(config, "methods", method)
-    members = (config.get("methods", {}).get(method) or {}).get("keys", {}).get(declared.get("COMBINES")) or []
+    named = members(config, method)
     # Controls side by side are a control.
-    return bool(declared.get("CONTROL", False)) or (bool(members) and all(is_control(config, name) for name in members))
+    control = bool(constants(config, "methods", method).get("CONTROL", False))
+    return control or (bool(named) and all(is_control(config, name) for name in named))
+
+
+def members(config: dict, method: str) -> list[str]:
+    """Methods whose embeddings a method puts side by side; none for an ordinary one."""
+    key = constants(config, "methods", method).get("COMBINES")
+    return (config.get("methods", {}).get(method) or {}).get("keys", {}).get(key) or []
 
 
 def not_run(path: str) -> str | None:
@@ -126,7 +144,7 @@ def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> tuple[
     config = plan["config"]
     controls = [method for method in study["methods"] if is_control(config, method)]
     table = summarise(study_rows(scores, study), controls)
-    table = table[table["epoch"] == "final"]
+    table = _beside_the_rest(table[table["epoch"] == "final"])
     judged, behind = [], []
     for (evaluation, metric), rows in table.groupby(["evaluation", "metric"], sort=False):
         declared = constants(config, "evaluations", evaluation).get("METRICS", {}).get(metric, {})
@@ -148,6 +166,12 @@ def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> tuple[
         else:
             judged.extend(_with_units(measure, study, plan["files"].get("details", [])) for measure in single)
     return judged, behind
+
+
+def _beside_the_rest(table: pd.DataFrame) -> pd.DataFrame:
+    """Scores with labels held out stand among those without, to be compared: what was held out moves to ``variant``."""
+    held = table["settings"].str.startswith(HELD_OUT)
+    return table.assign(variant=table["settings"].where(held, ""), settings=table["settings"].where(~held, ""))
 
 
 def _ranked(rows: pd.DataFrame, higher: bool) -> pd.DataFrame:
@@ -179,18 +203,21 @@ def _mean_over_settings(rows: pd.DataFrame, shared: dict) -> Measure:
 def _with_units(measure: Measure, study: dict, details: list[dict]) -> Measure:
     """The measure with the results of single treatments or wells, read from the details of its evaluation."""
     found: dict[tuple[str, str], list[pd.Series]] = {}
+    variants = measure.rows.set_index(["method", "profile"])["variant"].to_dict()
     unit = measure.unit
     for entry in entries(details, study, evaluation=measure.evaluation):
         table = read(entry["path"], "details")
-        values, kind = (pd.Series(dtype=float), "") if table is None else single_results(table, measure)
+        pair = entry["method"], entry["profile"]
+        item = Item(measure.metric, measure.subset, variants.get(pair) or measure.settings)
+        values, kind = (pd.Series(dtype=float), "") if table is None else single_results(table, item)
         if len(values):
             unit = kind
-            found.setdefault((entry["method"], entry["profile"]), []).append(values)
+            found.setdefault(pair, []).append(values)
     units = {pair: pd.concat(values, axis=1).mean(axis=1) for pair, values in found.items()}
     return replace(measure, units=units, unit=unit)
 
 
-def single_results(details: pd.DataFrame, measure: Measure) -> tuple[pd.Series, str]:
+def single_results(details: pd.DataFrame, measure: Measure | Item) -> tuple[pd.Series, str]:
     """Results of a measure item by item, of which the measure is the mean.
 
     Returns
@@ -214,13 +241,18 @@ def single_results(details: pd.DataFrame, measure: Measure) -> tuple[pd.Series, 
     return pd.Series(dtype=float), ""
 
 
-def entries(files: list[dict], study: dict, **wanted: str) -> list[dict]:
-    """Entries of `files` that belong to a study at the end of training, and have the `wanted` wildcards."""
+def at_the_end(files: list[dict]) -> list[dict]:
+    """Entries of `files` that belong to the end of a training, not to an epoch saved on the way."""
+    return [entry for entry in files if entry.get("epoch", "final") == "final"]
+
+
+def entries(files: list[dict], study: dict, final: bool = True, **wanted: str) -> list[dict]:
+    """Entries of `files` that belong to a study and have the `wanted` wildcards; at the end of training, or all epochs."""
     chosen = []
-    for entry in files:
+    for entry in at_the_end(files) if final else files:
         same = all(entry.get(key) == study[key] for key in ("dataset", "samples"))
         named = entry.get("method") in study["methods"] and entry.get("profile", "none") in [*study["profiles"], "none"]
-        if same and named and entry.get("epoch", "final") == "final" and all(entry.get(k) == v for k, v in wanted.items()):
+        if same and named and all(str(entry.get(key)) == value for key, value in wanted.items()):
             chosen.append(entry)
     planned = {str(seed) for seed in study["seeds"]}
     seeded = {entry["method"] for entry in chosen if str(entry.get("seed")) in planned}

@@ -65,6 +65,13 @@ def label(row: dict) -> str:
     return row["method"] if row["profile"] == "none" else f"{row['method']} × {row['profile']}"
 
 
+def labels_seen(row: dict) -> str:
+    """What training labels showed the encoder of what is scored: ``none``, ``compound``, ``well`` or ``not known``."""
+    if row["leak"] == "unknown" or row["trained_on"] == "elsewhere":
+        return "not known"
+    return row["leak"] or "none"
+
+
 def number(value: float, low: float = np.nan, high: float = np.nan) -> str:
     """A value with its interval."""
     return f"{value:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) and np.isfinite(high) else f"{value:.3f}"
@@ -138,9 +145,12 @@ def _best_of_each_method(rows: list[dict]) -> list[dict]:
 
 def _notes(best: dict, candidates: list[dict]) -> list[str]:
     notes = []
-    if best["leak"] not in ("none", ""):
-        clean = next((row for row in candidates if row["leak"] in ("none", "")), None)
-        text = f"The training labels of {best['method']} showed it the {best['leak']} of what is scored here."
+    seen = labels_seen(best)
+    if seen != "none":
+        clean = next((row for row in candidates if labels_seen(row) == "none"), None)
+        text = f"The training labels of {best['method']} showed it the {seen} of what is scored here."
+        if seen == "not known":
+            text = f"What labels the encoder of {best['method']} was trained on is not known: it was made elsewhere."
         notes.append(f"{text} Best without that: {label(clean)}, {clean['value']:.3f}." if clean else text)
     if best["seeds"] == 1:
         notes.append("One seed: how much another training run would differ is not known.")

@@ -159,3 +159,54 @@ def write_plate(folder, plate: str, files: dict, random) -> None:
     }
     stem.with_suffix(".json").write_text(json.dumps(facts))
     files["samples"].append({**where, "samples": "cells", "path": str(stem.with_suffix(".parquet"))})
+
+
+def right_at(epoch: int, items: int = 24) -> np.ndarray:
+    """Which of 24 treatments are matched rightly at an epoch of the made-up run: 12, 14, 20, 20, 18 and 16 of them."""
+    shares = {1: 12, 2: 14, 3: 20, 4: 20, 5: 18, 6: 16}
+    return np.random.default_rng(epoch).permutation(items) < shares[epoch]
+
+
+def make_run_with_epochs(folder) -> dict:
+    """Write scores and details of a run whose epochs 1 to 5 of 6 were saved.
+
+    24 treatments are two doses of twelve compounds; for `nscb` the last four have no partner. ``learned`` is trained with
+    two seeds, the second one step behind the first; ``other`` was made elsewhere; ``noise`` is a control; ``held`` is scored
+    with compounds held out.
+    """
+    names = [f"compound {number // 2} at {number % 2}" for number in range(24)]
+    scores, details = [], []
+    for method, seed, epoch in [
+        *(("learned", seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3, 4, 5, "final")),
+        *((method, 0, "final") for method in ("other", "noise", "held")),
+    ]:
+        number = 6 if epoch == "final" else epoch
+        right = right_at(max(1, number - seed))
+        settings = "held_out=Metadata_Compound" if method == "held" else ""
+        leak = {"learned": "compound", "other": "unknown"}.get(method, "none")
+        parts = []
+        for metric, count in (("nsc", 24), ("nscb", 20)):
+            value = right[:count].mean()
+            row = {"seed": seed, "epoch": epoch, "leak": leak, "settings": settings, "n": count}
+            scores.append(score(method, "whitened", "matching", metric, value, **row))
+            pairs = {"part": "pair", "metric": metric, "treatment": names[:count], "correct": right[:count].astype(float)}
+            compounds = [name.split(" at ")[0] for name in names[:count]]
+            parts.append(pd.DataFrame(pairs).assign(compound=compounds, settings=settings, subset=""))
+        path = folder / f"{method}_{seed}_{epoch}.parquet"
+        contracts.write_table(pd.concat(parts), path, "details")
+        where = {"dataset": "made", "samples": "cells", "method": method, "seed": seed, "epoch": str(epoch)}
+        details.append({**where, "profile": "whitened", "evaluation": "matching", "path": str(path)})
+    contracts.write_scores(pd.DataFrame(scores, columns=list(contracts.SCORE_COLUMNS)), folder / "scores.csv")
+    methods = ["learned", "other", "noise", "held"]
+    study = {"dataset": "made", "samples": "cells", "methods": methods, "profiles": ["whitened"], "seeds": [0, 1]}
+    return {
+        "name": "trial",
+        "config": {"methods": {method: {"use": method, "keys": {}} for method in methods}},
+        "studies": {"first": {**study, "evaluations": ["matching"], "saved_epochs": {"mean": [2, 4]}}},
+        "datasets": {},
+        "epochs": {"learned": 6},
+        "skipped": [],
+        "not_applicable": [],
+        "engine": "native",
+        "files": {"scores": str(folder / "scores.csv"), "details": details},
+    }

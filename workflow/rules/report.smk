@@ -73,6 +73,7 @@ rule page:
     params:
         plan=report_plan,
         templates=digests.of_folder(ROOT / "reports" / "templates"),
+        published=digests.of_folder(ROOT / "phenorep" / "published"),
         code=code_digest("page"),
     script:
         "../scripts/page.py"
