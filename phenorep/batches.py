@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from phenorep import encoders, plugins, selection
+from phenorep import encoders, folds, plugins, selection
 from phenorep.errors import UserError
 from phenorep.treatments import treatments
 
@@ -24,24 +24,32 @@ class Source:
     labels: np.ndarray  # (n,) text; "" where there is no label
     where: str | None = None
     label_column: str | None = None
+    held_out: dict | None = None  # what it was made without, see `folds.held_out`
 
     @classmethod
-    def choose(cls, name: str, samples, where: str | None = None, labels: str | None = None) -> "Source":
-        """The rows that fulfil the query `where`, labelled by the column `labels`.
+    def choose(
+        cls, name: str, samples, where: str | None = None, labels: str | None = None, hold_out: dict | None = None
+    ) -> "Source":
+        """The rows that fulfil the query `where`, labelled by the column `labels`, without those of the fold `hold_out`.
 
         ``Metadata_Treatment`` need not be a column: it is then made of perturbation, or of compound and concentration.
 
         Raises
         ------
         UserError
-            If the query or the column does not fit the table, or no row is left.
+            If the query, the column or the fold does not fit the table, or no row is left.
         """
-        table = samples.table
+        table, left_out, facts = samples.table, np.zeros(len(samples.table), dtype=bool), None
+        if hold_out is not None:
+            # Of the whole table: encoders that are trained on other rows of it leave out the same values.
+            place = f"train: {name}: hold_out"
+            left_out, facts = folds.held_out(table, folds.parse(hold_out, place), place)
         if labels == "Metadata_Treatment" and labels not in table:
             table = table.assign(Metadata_Treatment=treatments(table))
         rows = selection.rows(table, where, f"train: {name}: where") if where else np.arange(len(table))
+        rows = rows[~left_out[rows]]
         if len(rows) == 0:
-            raise UserError(f"train: {name}: no samples.")
+            raise UserError(f"train: {name}: no samples." if facts is None else f"{place}: it holds out all samples.")
         values = np.full(len(rows), "", dtype=object)
         if labels is not None:
             if labels not in table:
@@ -50,7 +58,7 @@ class Source:
                 )
             column = table[labels].iloc[rows]
             values = np.where(column.isna(), "", column.astype(str)).astype(object)
-        return cls(name, samples, rows, values, where, labels)
+        return cls(name, samples, rows, values, where, labels, facts)
 
     def labelled(self) -> "Source":
         """The same without the rows that have no label; says how many these are.
@@ -76,7 +84,7 @@ class Source:
         facts["wells"] = sorted(set(table["Metadata_Plate"] + "/" + table["Metadata_Well"])) if labelled.any() else []
         if labelled.any() and "Metadata_Compound" in table:
             facts["compounds"] = sorted(set(table["Metadata_Compound"]) - {""})
-        return facts
+        return facts if self.held_out is None else {**facts, "held_out": self.held_out}
 
 
 @dataclass
@@ -102,12 +110,12 @@ class RawBatch:
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in pinned.items()}
         return RawBatch(**moved, maxima=self.maxima, companions=companions)
 
-    def scaled(self, scaling: str) -> torch.Tensor:
+    def scaled(self, scaling: str | dict) -> torch.Tensor:
         """(B, C, H, W) float32; see `encoders.scale`."""
         parts = [encoders.scale(self.images[run], scaling, self.means[run], self.stds[run], top) for run, top in self.maxima]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def scaled_companions(self, scaling: str) -> torch.Tensor | None:
+    def scaled_companions(self, scaling: str | dict) -> torch.Tensor | None:
         """(B, C, H, W) float32: the companion of each sample; None without."""
         return None if self.companions is None else self.companions.scaled(scaling)[self.matches]
 

@@ -22,6 +22,7 @@ FRAME = {
 }
 # Name of the sample set and of the method of datasets that hold features computed elsewhere.
 IMPORTED = "imported"
+PUBLISHED = plugins.ROOT / "published"
 SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "config.schema.yaml"
 
 
@@ -82,6 +83,10 @@ def _check_frame(config: dict) -> None:
             raise UserError(f"{where}: the key '{missing[0]}' is needed.")
         if "seeds" in error.path:
             raise UserError(f"{where}: {error.instance!r} is no seed: seeds are whole numbers from 0.")
+        if {"saved_epochs", "mean"} <= set(error.path):
+            raise UserError(
+                f"{where}: {error.instance!r}: needed are the first and the last epoch of the mean, like [50, 250]."
+            )
         if error.validator == "not":
             raise UserError(f"{where}: '{error.instance}' names something of phenorep's own; choose another name.")
         if error.validator == "pattern":
@@ -167,11 +172,31 @@ def _study(name: str, study: dict, resolved: dict) -> dict:
             _must_exist(item, known[kind], f"{where}: {kind}")
     for method in study["skip"]:
         _must_exist(method, study["methods"], f"{where}: skip")
+    if "published" in study and study["published"] not in (tables := [path.stem for path in PUBLISHED.glob("*.csv")]):
+        suggestion = plugins.suggest(study["published"], tables)
+        raise UserError(f"{where}: published: there is no {study['published']}.csv in phenorep/published. {suggestion}")
     try:
         study["seeds"] = sorted({int(seed) for seed in study["seeds"]})
     except ValueError as error:
         raise UserError(f"{where}: seeds: {study['seeds']} are not whole numbers.") from error
-    return study
+    return study | {"saved_epochs": _saved_epochs(study, where)}
+
+
+def _saved_epochs(study: dict, where: str) -> dict:
+    """What of a study is scored at saved epochs: all of it, where nothing is said; ``mean`` is None then."""
+    found = {"mean": None, **(study.get("saved_epochs") or {})}
+    for key in ("methods", "profiles", "evaluations"):
+        found.setdefault(key, list(study[key]))
+        for item in found[key]:
+            if item not in study[key]:
+                suggestion = plugins.suggest(item, study[key])
+                raise UserError(f"{where}: saved_epochs: {key}: the study has no '{item}' among its {key}. {suggestion}")
+    if found["mean"] is not None:
+        found["mean"] = [int(epoch) for epoch in found["mean"]]
+        if found["mean"][0] > found["mean"][1]:
+            first, last = found["mean"]
+            raise UserError(f"{where}: saved_epochs: mean: the first epoch ({first}) must not be after the last ({last}).")
+    return found
 
 
 def _of_features(study: dict, where: str) -> dict:

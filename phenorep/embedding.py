@@ -1,7 +1,7 @@
 """From samples to embeddings: one row for each sample, one row group for each plate."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
-from phenorep import contracts, devices, encoders, records
+from phenorep import contracts, devices, encoders, plugins, records
 from phenorep.batches import ReadAhead, Source, Sources
 from phenorep.errors import NotRun, UserError
 
@@ -97,7 +97,7 @@ def embed(
     return features
 
 
-def combine(members: Sequence[str | Path], names: Sequence[str], output: str | Path) -> None:
+def combine(members: Sequence[str | Path], names: Sequence[str], output: str | Path, method: dict) -> None:
     """Write the embeddings of several encoders of the same samples side by side.
 
     Parameters
@@ -106,18 +106,31 @@ def combine(members: Sequence[str | Path], names: Sequence[str], output: str | P
         Tables of embeddings.
     names
         A block's name for each; of a member that has several blocks, the names stand before its own.
+    method
+        ``use``: the plug-in that combines them. If it defines ``facts(abouts, blocks, table)``, what that returns stands
+        among the facts of the output: `abouts` and `blocks` are each member's facts and names of its blocks in the output.
 
     Raises
     ------
     UserError
-        If the tables are not of the same samples in the same order.
+        If the tables are not of the same samples in the same order, or the plug-in cannot combine them.
     """
     with records.kept_in([output]):
         for path, name in zip(members, names, strict=True):
             if reason := contracts.not_run(path):
                 raise NotRun(f"its member {name} did not run: {reason}")
         files = [pq.ParquetFile(path) for path in members]
-        about = _combined_about([contracts.about(path) for path in members], names)
+        abouts = {name: contracts.about(path) for path, name in zip(members, names, strict=True)}
+        blocks = {
+            name: [_block(name, block, about["blocks"]) for block in about["blocks"]] for name, about in abouts.items()
+        }
+        about = _combined_about(abouts, blocks, method["use"])
+        plugin = plugins.load("methods", method["use"])
+        if hasattr(plugin, "facts"):
+            try:
+                about |= plugin.facts(abouts, blocks, members[0])
+            except UserError as error:
+                raise UserError(f"{output}: {error}") from error
         groups = [file.num_row_groups for file in files]
         if len(set(groups)) > 1:
             raise UserError(f"members: {members[0]} and {members[1]} are of different plates. Remove both and run again.")
@@ -134,24 +147,22 @@ def _side_by_side(tables: list[pd.DataFrame], paths: Sequence[str | Path], names
             raise UserError(
                 f"members: {path} holds other samples than {paths[0]}, or in another order. Remove both; run again."
             )
-        for block, columns in contracts.feature_blocks(table.columns).items():
-            parts.append(table[columns].set_axis(contracts.feature_names(_block(name, block, table), len(columns)), axis=1))
+        blocks = contracts.feature_blocks(table.columns)
+        for block, columns in blocks.items():
+            parts.append(table[columns].set_axis(contracts.feature_names(_block(name, block, blocks), len(columns)), axis=1))
     return pd.concat(parts, axis=1)
 
 
-def _block(name: str, block: str, table: pd.DataFrame) -> str:
-    return name if len(contracts.feature_blocks(table.columns)) == 1 else f"{name}_{block}"
+def _block(name: str, block: str, blocks: Collection[str]) -> str:
+    """What one of a member's blocks is called among those of all members."""
+    return name if len(blocks) == 1 else f"{name}_{block}"
 
 
-def _combined_about(abouts: list[dict], names: Sequence[str]) -> dict:
+def _combined_about(abouts: dict[str, dict], names: dict[str, list[str]], recipe: str) -> dict:
     """Facts of all members; what any of them was trained on, the combination was trained on."""
-    blocks = {}
-    for about, name in zip(abouts, names, strict=True):
-        for block, facts in about["blocks"].items():
-            blocks[name if len(about["blocks"]) == 1 else f"{name}_{block}"] = facts
-    encoders_of = [about["encoder"] for about in abouts]
-    trained_on = []
-    for facts in encoders_of:
-        trained_on += [entry for entry in facts.get("trained_on", []) if entry not in trained_on]
-    combined = {"recipe": "concat", "members": dict(zip(names, encoders_of, strict=True)), "trained_on": trained_on}
-    return {"encoder": combined, "blocks": blocks}
+    blocks, trained_on = {}, []
+    for member, about in abouts.items():
+        blocks |= dict(zip(names[member], about["blocks"].values(), strict=True))
+        trained_on += [entry for entry in about["encoder"].get("trained_on", []) if entry not in trained_on]
+    members = {member: about["encoder"] for member, about in abouts.items()}
+    return {"encoder": {"recipe": recipe, "members": members, "trained_on": trained_on}, "blocks": blocks}

@@ -17,13 +17,31 @@ from phenorep.errors import NotRun, UserError
 SCALINGS = ("plate", "range")
 
 
+def check_scaling(scaling: str | dict) -> None:
+    """Raise `ValueError` unless this is one of `SCALINGS` or ``{"clip": intensity}``."""
+    if isinstance(scaling, dict):
+        if set(scaling) != {"clip"}:
+            raise ValueError(f"scaling must be plate, range or {{clip: an intensity}}, not {scaling}")
+        check_clip(scaling["clip"])
+
+
+def check_clip(clip: object) -> None:
+    """Raise `ValueError` unless this is an intensity that can be divided by."""
+    try:
+        usable = float(clip) > 0  # it may be text, from --config
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise ValueError(f"scaling: clip must be an intensity above 0, not {clip!r}")
+
+
 def full_range(dtype: torch.dtype, intensity_max: float | None) -> float:
     """The largest intensity that samples can hold: as the dataset states it, or else that of their type."""
     return float(intensity_max or torch.iinfo(dtype).max)
 
 
 def scale(
-    images: torch.Tensor, scaling: str, means: torch.Tensor, stds: torch.Tensor, intensity_max: float | None = None
+    images: torch.Tensor, scaling: str | dict, means: torch.Tensor, stds: torch.Tensor, intensity_max: float | None = None
 ) -> torch.Tensor:
     """Raw integers to the numbers a network reads.
 
@@ -32,7 +50,8 @@ def scale(
     images
         (B, C, H, W) integers.
     scaling
-        ``plate``: mean 0 and standard deviation 1 for each plate and channel; ``range``: 0 to 1 over the camera's range.
+        ``plate``: mean 0 and standard deviation 1 for each plate and channel; ``range``: 0 to 1 over the camera's range;
+        ``{"clip": c}``: brighter pixels are set to `c`, then all are divided by it.
     means, stds
         (B, C) statistics of the plate that each sample comes from.
     intensity_max
@@ -44,6 +63,8 @@ def scale(
         (B, C, H, W) float32.
     """
     floats = images.to(torch.float32)
+    if isinstance(scaling, dict):
+        return floats.clamp_max(float(scaling["clip"])) / float(scaling["clip"])
     if scaling == "range":
         return floats / full_range(images.dtype, intensity_max)
     # A channel without any signal has no deviation to divide by: it stays at 0.
@@ -197,7 +218,7 @@ class Encoder(nn.Module):
         self.channels: list[str] = list(metadata["channels"])
         self.features: int = int(metadata["features"])
         self.input_size: tuple[int, int] = tuple(metadata["input_size"])
-        self.scaling: str = metadata["scaling"]
+        self.scaling: str | dict = metadata["scaling"]
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> "Encoder":

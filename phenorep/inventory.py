@@ -1,6 +1,5 @@
 """What a run leaves: the files that the report and the tables of scores and costs are made from."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 from phenorep import __version__, plugins
@@ -31,22 +30,20 @@ def files(plan: Plan) -> dict[str, list[dict]]:
         if score["profile"] != "none":
             path = encoded.path("profiles", f"{encoded.epoch}/{score['profile']}.parquet")
             profiles[path] = {**vars(encoded), "profile": score["profile"], "path": path}
-    for encoded in list(embeddings):
-        for member in plan.members(encoded.method):
-            own = replace(encoded, method=member, seed=plan.seed(member, encoded.seed))
+    waiting = list(embeddings)
+    while waiting:  # members may be combined themselves
+        for own in plan.parts(waiting.pop(0)):
             embeddings.setdefault(own, {**vars(own), "path": own.path("embeddings", f"{own.epoch}.parquet")})
             encoders[own] = None
+            waiting.append(own)
     found["profiles"] = list(profiles.values())
     found["embeddings"] = list(embeddings.values())
-    found["training"] = [_training(encoded) for encoded in encoders if _has_own_encoder(plan, encoded)]
+    trained = set(plan.trained())
+    found["training"] = [_training(own) for own in encoders if own.epoch == "final" and own.method in trained]
     found |= _plate_files(plan)
     found["measurements"] = _measurements(plan, found["embeddings"])
     found["costs"] = _costs(plan, found)
     return found
-
-
-def _has_own_encoder(plan: Plan, encoded: Encoded) -> bool:
-    return encoded.epoch == "final" and encoded.method in plan.trained()
 
 
 def _training(encoded: Encoded) -> dict:
@@ -74,9 +71,9 @@ def _plate_files(plan: Plan) -> dict[str, list[dict]]:
 
 def _measurements(plan: Plan, embeddings: list[dict]) -> list[dict]:
     """Measurements that these embeddings are made of."""
-    found = {}
+    found, measured = {}, set(plan.measured())
     for entry in embeddings:
-        if entry["method"] in plan.measured():
+        if entry["method"] in measured:
             paths = plan.measurements(entry["dataset"], entry["samples"])
             for plate, path in zip(plan.plates(entry["dataset"]), paths, strict=False):
                 found[path] = {"dataset": entry["dataset"], "plate": plate, "path": path}
@@ -99,16 +96,19 @@ _MAKERS = {
 
 def _costs(plan: Plan, found: dict[str, list[dict]]) -> list[dict]:
     costs = []
+    combined, measured, without_images, views = map(
+        set, (plan.combined(), plan.measured(), plan.without_images(), plan.views())
+    )
     for kind, usual in _MAKERS.items():
         for entry in found[kind]:
             rule = usual
-            if kind == "embeddings" and plan.members(entry["method"]):
+            if kind == "embeddings" and entry["method"] in combined:
                 rule = "concat"
-            if kind == "embeddings" and entry["method"] in plan.measured():
+            if kind == "embeddings" and entry["method"] in measured:
                 rule = "embed_measurements"
-            if kind == "embeddings" and entry["dataset"] in plan.without_images():
+            if kind == "embeddings" and entry["dataset"] in without_images:
                 rule = "import_features"
-            if kind == "samples" and entry["samples"] in plan.views():
+            if kind == "samples" and entry["samples"] in views:
                 rule = "view"
             stem = entry["path"].rsplit(".", 1)[0].removesuffix("/training").replace("/field_quality/", "/nuclei/")
             costs.append({**entry, "rule": rule, "path": stem.replace("results/", "results/benchmarks/", 1) + ".tsv"})

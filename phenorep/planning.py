@@ -3,32 +3,12 @@
 It is made whenever Snakemake starts, also for a dry run, so it imports neither torch nor scikit-learn and touches no image.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from phenorep import configuration, digests, plugins, preprocessing, profiles, references
+from phenorep import configuration, digests, grid, plugins, preprocessing, references, saved_epochs
 from phenorep.errors import UserError
-
-
-@dataclass(frozen=True, order=True)
-class Encoded:
-    """A method applied to a sample set, with one seed, at one epoch of its training: one table of embeddings."""
-
-    dataset: str
-    samples: str
-    method: str
-    seed: int
-    epoch: str = "final"
-
-    @property
-    def folder(self) -> str:
-        """The part of a path that these wildcards fill."""
-        return f"{self.dataset}/{{stage}}/{self.samples}/{self.method}/seed{self.seed}"
-
-    def path(self, stage: str, rest: str) -> str:
-        """Path of a file of this stage."""
-        return f"results/{self.folder.format(stage=stage)}/{rest}"
+from phenorep.grid import Encoded
 
 
 class Plan:
@@ -51,14 +31,12 @@ class Plan:
         pipeline = self.preprocess.pipeline
         if pipeline is not None and not Path(pipeline).is_file():
             raise UserError(f"preprocess: pipeline: there is no file {pipeline}; it starts at the working directory.")
-        references.check(self.blocks, self.members, self.without_encoder)
+        references.check(self.blocks, self.members, self.without_encoder, self.has_alternatives)
         # Whatever is wrong with plates, levels and epochs is said here, not in the middle of Snakemake's own planning.
-        for name, study in self.blocks["studies"].items():
+        for study in self.blocks["studies"].values():
             self.plates(study["dataset"])
             self.sources(study["dataset"])
-            if study["evaluations"] and self.encoded(study) and not self._pairs(study)[0]:
-                reasons = "; ".join(pair["reason"] for pair in self._pairs(study)[1]) or "it names no profiles"
-                raise UserError(f"studies: {name}: nothing would be scored: {reasons}. Change its profiles or evaluations.")
+        grid.check(self)
 
     # -- names -------------------------------------------------------------------------------------------------------
 
@@ -104,9 +82,17 @@ class Plan:
             return "takes features that were computed elsewhere"
         return "takes measurements as features" if "measurements" in self._method_needs(method) else None
 
+    def has_alternatives(self, method: str) -> bool:
+        """Whether its members are alternatives to each other: each row is evaluated in the features of one of them."""
+        return bool(self._constants(method).get("ALTERNATIVES"))
+
     def _method_needs(self, method: str) -> tuple[str, ...]:
+        return self._constants(method).get("NEEDS", ())
+
+    def _constants(self, method: str) -> dict[str, object]:
+        """What the plug-in of a method declares; nothing for a method that has none of its own."""
         use = self.blocks["methods"][method]["use"]
-        return plugins.constants("methods", use).get("NEEDS", ()) if use else ()
+        return plugins.constants("methods", use) if use else {}
 
     def measured_groups(self) -> list[str]:
         """Groups of measurements that any method of the configuration takes, in alphabetical order."""
@@ -135,11 +121,8 @@ class Plan:
 
     def members(self, method: str) -> list[str]:
         """Methods whose embeddings this one puts side by side; none for an ordinary method."""
-        block = self.blocks["methods"][method]
-        if block["use"] is None:
-            return []
-        key = plugins.constants("methods", block["use"]).get("COMBINES")
-        named = block["keys"].get(key) or [] if key else []
+        key = self._constants(method).get("COMBINES")
+        named = self.blocks["methods"][method]["keys"].get(key) or [] if key else []
         if not isinstance(named, list):
             raise UserError(f"methods: {method}: {key}: {named!r} is no list of methods, like [first, second].")
         return named
@@ -205,7 +188,7 @@ class Plan:
             return False
         if self.members(method):
             return any(self._is_seeded(member) for member in self.members(method))
-        return plugins.constants("methods", block["use"]).get("SEEDED", True)
+        return self._constants(method).get("SEEDED", True)
 
     def training_sources(self, encoded: Encoded) -> list[dict]:
         """What an encoder learns from: a list of {"samples": dataset/samples, "where", "labels"}."""
@@ -230,19 +213,24 @@ class Plan:
         return [*found, preprocessing.decisive(self.preprocess)]
 
     def epochs(self, method: str) -> list[str]:
-        """Saved epochs of a method and `final`."""
+        """Saved epochs of a method and `final`; of a combined one those that all its members have which train."""
+        return [*map(str, sorted(self._saved_epochs(method) or set())), "final"]
+
+    def _saved_epochs(self, method: str) -> set[int] | None:
+        """None for a method that does not train here, which is the same at each epoch of another one."""
+        if members := self.members(method):
+            saved = [epochs for epochs in map(self._saved_epochs, members) if epochs is not None]
+            return set.intersection(*saved) if saved else None
         block = self.blocks["methods"][method]
-        if block["use"] is None or self.members(method):
-            return ["final"]
+        if block["use"] is None:
+            return None
         keys = plugins.config_keys("methods", block["use"]) | block["keys"]
-        saved = keys.get("save_epochs")
+        if "epochs" not in keys:
+            return None
         try:
-            if isinstance(saved, dict):
-                saved = range(int(saved["every"]), int(keys["epochs"]) + 1, int(saved["every"]))
-            return [*(str(int(epoch)) for epoch in saved or []), "final"]
-        except (KeyError, TypeError, ValueError) as error:
-            wanted = f"{{every: N}} or a list of epochs, with 'epochs' a number (it is {keys.get('epochs')!r})"
-            raise UserError(f"methods: {method}: save_epochs: {keys['save_epochs']!r} is not {wanted}.") from error
+            return set(saved_epochs.numbers(keys.get("save_epochs"), keys["epochs"]))
+        except ValueError as error:
+            raise UserError(f"methods: {method}: {error}.") from error
 
     def encoder(self, dataset: str, samples: str, method: str, seed: int, epoch: str = "final") -> str | None:
         """The file (of a saved epoch: its directory) of the encoder that a method applies; None if it has none."""
@@ -288,38 +276,11 @@ class Plan:
 
     def encoded(self, study: dict) -> list[Encoded]:
         """Every table of embeddings that a study asks for."""
-        return sorted(
-            {
-                Encoded(study["dataset"], study["samples"], method, self.seed(method, seed), epoch)
-                for method in study["methods"]
-                if method not in study["skip"]
-                for seed in study["seeds"]
-                for epoch in self.epochs(method)
-            }
-        )
+        return grid.encoded(self, study)
 
-    def _pairs(self, study: dict) -> tuple[list[tuple[str, str]], list[dict]]:
-        """Pairs of (profile, evaluation) of a study, and those that do not fit together."""
-        fitting, unfit = [], []
-        for evaluation in study["evaluations"]:
-            constants = plugins.constants("evaluations", self.blocks["evaluations"][evaluation]["use"])
-            if "profiles" not in constants["NEEDS"]:
-                fitting.append(("none", evaluation))
-                continue
-            for profile in study["profiles"]:
-                level = self._level(profile)
-                if constants.get("LEVEL") in (None, level):
-                    fitting.append((profile, evaluation))
-                else:
-                    reason = f"{evaluation} reads profiles of level {constants['LEVEL']}, {profile} is of level {level}"
-                    unfit.append({"profile": profile, "evaluation": evaluation, "reason": reason})
-        return fitting, unfit
-
-    def _level(self, profile: str) -> str:
-        try:
-            return profiles.level(self.blocks["profiles"][profile])
-        except TypeError as error:
-            raise UserError(f"profiles: {profile}: 'by' must be a level or a list of levels, like 'by: well'.") from error
+    def parts(self, whole: Encoded) -> list[Encoded]:
+        """Tables of embeddings that a combined method puts side by side, in their order; none for another method."""
+        return grid.parts(self, whole)
 
     def needs(self, evaluation: str) -> set[str]:
         """Sorts of files that an evaluation reads."""
@@ -328,35 +289,12 @@ class Plan:
     @cached_property
     def scores(self) -> list[dict]:
         """Every score file of the run: its wildcards."""
-        found = {}
-        for study in self.blocks["studies"].values():
-            for encoded in self.encoded(study):
-                for profile, evaluation in self._pairs(study)[0]:
-                    if self._lacking(encoded.dataset, encoded.method, evaluation):
-                        continue
-                    found[encoded, profile, evaluation] = {**vars(encoded), "profile": profile, "evaluation": evaluation}
-        return [found[key] for key in sorted(found)]
+        return grid.scores(self)
 
     @cached_property
     def not_applicable(self) -> list[dict]:
-        """Pairs of a study that do not fit together, with the reason."""
-        found = []
-        for name, study in self.blocks["studies"].items():
-            found += [{"study": name, **pair} for pair in self._pairs(study)[1]]
-            for evaluation in study["evaluations"]:
-                reasons = [self._lacking(study["dataset"], method, evaluation) for method in study["methods"]]
-                at = {"study": name, "profile": "none", "evaluation": evaluation}
-                found += [{**at, "reason": reason} for reason in reasons if reason]
-        return found
-
-    def _lacking(self, dataset: str, method: str, evaluation: str) -> str | None:
-        """What an evaluation needs that a method does not have on this dataset; None if it has all."""
-        needs = self.needs(evaluation)
-        if "encoder" in needs and (instead := self.without_encoder(method)):
-            return f"{evaluation} needs an encoder, {method} {instead}"
-        if "samples" in needs and dataset in self.without_images():
-            return f"{evaluation} needs images, {dataset} holds features that were computed elsewhere"
-        return None
+        """What of the studies does not fit together, with the reason."""
+        return grid.not_applicable(self)
 
     @property
     def skipped(self) -> list[dict]:

@@ -42,15 +42,16 @@ def make(
     method
         ``use``: the recipe; ``keys``: its configuration.
     sources
-        What it learns from: a list of ``{samples, where, labels, tables, statistics}``; the last two are lists of the sample
-        set's files, one of each for each plate.
+        What it learns from: a list of ``{samples, where, labels, tables, statistics}``, also with ``hold_out``; tables and
+        statistics are lists of the sample set's files, one of each for each plate.
     init
         The encoder file to start from, or None.
     compute
         The configuration block; see `devices.Compute`.
     outputs
         The encoder (safetensors), the training curve (CSV with `contracts.TRAINING_COLUMNS`) and the directory of saved
-        epochs, in this order. Where the recipe cannot run for a stated reason, these are "not run" records.
+        epochs, in this order. Where the recipe cannot run for a stated reason, these are "not run" records, and each of
+        the epochs that would have been saved is one.
     code
         Digest of the code that trains; a checkpoint of other code is not taken up.
 
@@ -97,7 +98,9 @@ def run(
     """As `make`, in this process, which may be one of several that train together."""
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0
     encoder, curve, epochs = outputs
-    with records.kept_in(outputs if first else []), devices.repeatable(threads):
+    # Saved epochs are files of their own: each says why it was not made, as the directory cannot.
+    wanted = [Path(epochs) / f"{epoch}.safetensors" for epoch in configured_epochs(method)]
+    with records.kept_in([*outputs, *wanted] if first else []), devices.repeatable(threads):
         config, recipe_class, data = prepare(method, sources)
         learns = isinstance(config, PretrainConfig)
         settings = devices.configure(compute)
@@ -119,6 +122,12 @@ def run(
             contracts.write_csv(pd.DataFrame(history, columns=list(contracts.TRAINING_COLUMNS)), curve)
             state.deliver_epochs(config.saved_epochs() if learns else [], epochs)
             state.clear()
+
+
+def configured_epochs(method: dict) -> list[int]:
+    """Epochs of a method that are to be saved; none if it does not learn."""
+    config = plugins.configure(plugins.load("methods", method["use"]).Config, method["keys"], f"methods: {method['use']}")
+    return config.saved_epochs() if isinstance(config, PretrainConfig) else []
 
 
 def prepare(method: dict, sources: list[dict]) -> tuple:
@@ -149,7 +158,7 @@ def prepare(method: dict, sources: list[dict]) -> tuple:
             raise UserError(
                 f"train: {source['samples']}: labels: {labels}, but {name} learns from {own}: take out one of the two."
             )
-        taken = Source.choose(source["samples"], opened, source.get("where"), own or labels)
+        taken = Source.choose(source["samples"], opened, source.get("where"), own or labels, source.get("hold_out"))
         chosen.append(taken.labelled() if own else taken)
     return config, module.Recipe, Sources(chosen, config.channels)
 

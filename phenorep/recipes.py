@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from phenorep import encoders
+from phenorep import encoders, saved_epochs
 from phenorep.augment import Augmentation, augment, configure_augmentation
 
 
@@ -19,11 +19,17 @@ class EncoderConfig:
 
     backbone: str = "resnet18"  # any architecture of timm: small ones (resnet10t) train on two cores
     channels: tuple[str, ...] | None = None  # some of the channels, in this order; null: all that the samples have
-    scaling: Literal["plate", "range"] = "plate"  # plate: mean 0, deviation 1 on each plate; range: 0 to 1 of the camera's
+    # plate: mean 0, deviation 1 on each plate; range: 0 to 1 of the camera's; {clip: 10000}: 0 to 1 of that, brighter is 1
+    scaling: Literal["plate", "range"] | dict = "plate"
 
     def __post_init__(self):
         if self.channels is not None and (not self.channels or len(set(self.channels)) < len(self.channels)):
             raise ValueError("channels must name each channel once, or be left out for all of them")
+        self.check_scaling()
+
+    def check_scaling(self) -> None:
+        """Raise `ValueError` where the scaling is none that this recipe has."""
+        encoders.check_scaling(self.scaling)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class PretrainConfig(EncoderConfig):
     clip_gradient: float | None = None  # largest norm of the gradient; set it where the loss jumps
     precision: Literal["32-true", "bf16-mixed"] = "32-true"  # bf16-mixed is faster on a recent GPU
     augment: dict | None = None  # keys of phenorep/augment.py that differ from this recipe's own
-    save_epochs: dict | tuple[int, ...] | None = None  # {every: 5} or a list: encoders of these epochs are scored too
+    # {every: 5}, also with from: 50 and to: 250, or a list: encoders of these epochs are scored too
+    save_epochs: dict | tuple[int, ...] | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,16 +74,7 @@ class PretrainConfig(EncoderConfig):
 
     def saved_epochs(self) -> list[int]:
         """Numbers of the epochs whose encoders are kept; 0 is the untrained one."""
-        if self.save_epochs is None:
-            return []
-        if isinstance(self.save_epochs, dict):
-            every = self.save_epochs.get("every")
-            if set(self.save_epochs) != {"every"} or not str(every).isdigit() or int(every) < 1:
-                raise ValueError("save_epochs must be {every: N} with N of at least 1, or a list of epochs")
-            return list(range(int(every), self.epochs + 1, int(every)))
-        if any(not 0 <= epoch <= self.epochs for epoch in self.save_epochs):
-            raise ValueError(f"save_epochs must lie between 0 and epochs ({self.epochs})")
-        return sorted(set(self.save_epochs))
+        return saved_epochs.numbers(self.save_epochs, self.epochs)
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0: a function of the step alone, so that a resumed run needs no state."""
@@ -125,6 +123,7 @@ class Recipe(nn.Module):
         super().__init__()
         self.config = config
         self.channels = list(channels)
+        self.size = tuple(size)
         self.classes = classes
         self.world = 1  # devices that train together; the training loop sets it before `setup`
         self.generator = torch.Generator()  # of the augmentation; the training loop puts its own on the device
@@ -137,7 +136,7 @@ class Recipe(nn.Module):
         return encoders.backbone(config.backbone, channels, size)
 
     @property
-    def scaling(self) -> str:
+    def scaling(self) -> str | dict:
         """How raw samples become the encoder's input; see `encoders.scale`."""
         return self.config.scaling
 

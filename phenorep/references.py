@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from phenorep import folds
 from phenorep.configuration import holds_features, is_imported
 from phenorep.errors import UserError
 from phenorep.plugins import suggest
 
 KINDS = ("datasets", "samples", "methods")
-SOURCE_KEYS = ("samples", "where", "labels")
+SOURCE_KEYS = ("samples", "where", "labels", "hold_out")
 
 
 def parse(blocks: dict, text: str, where: str) -> tuple[str, ...]:
@@ -33,7 +34,12 @@ def parse(blocks: dict, text: str, where: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def check(blocks: dict, members: Callable[[str], list[str]], without_encoder: Callable[[str], str | None]) -> None:
+def check(
+    blocks: dict,
+    members: Callable[[str], list[str]],
+    without_encoder: Callable[[str], str | None],
+    has_alternatives: Callable[[str], bool],
+) -> None:
     """Refuse references to blocks that are not there, and circles.
 
     Parameters
@@ -44,6 +50,8 @@ def check(blocks: dict, members: Callable[[str], list[str]], without_encoder: Ca
         Gives the methods that a method puts side by side.
     without_encoder
         Gives what a method does that has no encoder of its own; None for one that has.
+    has_alternatives
+        Says whether the members of a method are alternatives to each other.
 
     Raises
     ------
@@ -61,6 +69,12 @@ def check(blocks: dict, members: Callable[[str], list[str]], without_encoder: Ca
         for method in study["methods"]:
             _add_edges((study["dataset"], study["samples"], method), blocks, members, without_encoder, edges)
     _refuse_circles(edges, "methods", "init, from, members")
+    for _, _, method in edges:
+        for member in filter(has_alternatives, members(method)):
+            raise UserError(
+                f"methods: {method}: members: the members of '{member}' are alternatives to each other, which cannot stand "
+                f"beside others. Put methods side by side first, and name these as members of '{member}'."
+            )
 
 
 def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, without_encoder: Callable, edges: dict) -> None:
@@ -91,6 +105,8 @@ def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, with
             if key not in SOURCE_KEYS:
                 raise UserError(f"{where}: unknown key '{key}'. {suggest(key, SOURCE_KEYS)}")
         parse(blocks, source.get("samples", ""), f"{where}: samples")
+        if source.get("hold_out") is not None:
+            folds.parse(source["hold_out"], f"{where}: hold_out")
     for other in edges[node]:
         _add_edges(other, blocks, members, without_encoder, edges)
 

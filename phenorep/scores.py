@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import alternatives, contracts
 
 # Labels of these columns name a compound or what it does: an encoder that saw them has seen the answer.
 _IDENTIFYING = (
     *("Metadata_Compound", "Metadata_Treatment", "Metadata_Perturbation", "Metadata_MoA"),
     *("Metadata_Control", "Metadata_Dose", "Metadata_Concentration"),
 )
+# What stands in place of dataset/samples where features were computed elsewhere (see `imported`).
+_ELSEWHERE = "elsewhere"
+# What labels may have shown, from nothing to the very wells; of several encoders the one that has seen most decides.
+LEAKS = ("none", "unknown", "compound", "well")
 
 
 def collect(paths: Iterable[str | Path], out: str | Path) -> None:
@@ -40,7 +44,8 @@ def trained_on(about: dict | list | None) -> list[dict]:
     -------
     list of dict
         Each with ``samples`` (dataset/samples), ``labels`` (a column or None), ``where``, ``shown``: {column: values that
-        labels showed}, ``wells`` (as ``plate/well``) and ``compounds`` of the rows that had labels.
+        labels showed}, ``wells`` (as ``plate/well``) and ``compounds`` of the rows that had labels; with ``held_out``
+        (``column`` and ``values``) where it was made without some of its rows.
     """
     found = []
     if isinstance(about, dict):
@@ -60,12 +65,12 @@ def trained_on_text(about: dict) -> str:
 
 
 def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | None = None) -> str:
-    """What of the evaluated rows the training labels showed: ``none``, ``compound`` or ``well``.
+    """What of the evaluated rows the training labels showed, one of `LEAKS`.
 
     Labels count that name a compound, treatment, dose, mechanism or control, or that the evaluation itself predicts.
     ``well``: those of these very wells were shown; a source that does not list its wells and has no condition ``where``
     showed all of its dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands
-    in the table.
+    in the table. ``unknown``: the features were computed elsewhere. Rows that a source held out were not shown by it.
 
     Parameters
     ----------
@@ -78,16 +83,28 @@ def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | N
     target
         The column that the evaluation predicts, if it does.
     """
-    columns = (*_IDENTIFYING, target)
-    telling = [source for source in sources if source.get("labels") in columns and source.get("labels")]
-    if any(_same_wells(source, table, dataset) for source in telling):
+    return most(_shown(source, table, dataset, target) for source in sources)
+
+
+def most(leaks: Iterable[str]) -> str:
+    """The one of several leaks that has shown most; none of no leaks."""
+    return max(leaks, key=LEAKS.index, default="none")
+
+
+def _shown(source: dict, table: pd.DataFrame, dataset: str, target: str | None) -> str:
+    """What one source's labels showed of the rows."""
+    if source["samples"] == _ELSEWHERE:
+        return "unknown"
+    if not source.get("labels") or source["labels"] not in (*_IDENTIFYING, target):
+        return "none"
+    held = source.get("held_out")
+    if held and held["column"] in table:
+        table = table[~alternatives.held_out(held, table)]
+    if _same_wells(source, table, dataset):
         return "well"
-    for source in telling:
-        shown = {"Metadata_Compound": source.get("compounds")} | (source.get("shown") or {})
-        for column, values in shown.items():
-            if column in table and set(map(str, values or ())) & _values(table[column]):
-                return "compound"
-    return "none"
+    shown = {"Metadata_Compound": source.get("compounds")} | (source.get("shown") or {})
+    found = (column in table and set(map(str, values or ())) & _values(table[column]) for column, values in shown.items())
+    return "compound" if any(found) else "none"
 
 
 def _sources(value) -> list[dict]:
@@ -98,10 +115,10 @@ def _same_wells(source: dict, table: pd.DataFrame, dataset: str) -> bool:
     if source["samples"].partition("/")[0] != dataset:
         return False
     if source.get("wells") is None:
-        return not source.get("where")
+        return not source.get("where") and len(table) > 0
     shown = set(source["wells"])
     if not {"Metadata_Plate", "Metadata_Well"} <= set(table.columns):
-        return bool(shown)
+        return bool(shown) and len(table) > 0
     pairs = zip(table["Metadata_Plate"], table["Metadata_Well"], strict=True)
     # Aggregated rows list plates and wells apart: any combination counts, so a leak is rather stated once too often.
     return any(f"{plate}/{well}" in shown for plates, wells in pairs for plate in _items(plates) for well in _items(wells))

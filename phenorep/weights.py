@@ -132,6 +132,44 @@ def download(network: nn.Module, name: str) -> None:
     _fill(network, unwrapped(tensors, set(network.state_dict())), f"published weights of {name}", name)
 
 
+def start(network: nn.Module, name: str, source: str, channels: int, remedy: str) -> None:
+    """Put published weights for three colours into a network for `channels` planes, in place.
+
+    Unless there are three, each plane gets the sum over the colours divided by the number of planes: a channel alone is seen
+    as the published network sees a grey image, which is how Cross-Zamirski et al. 2022 (arXiv:2209.07819) show theirs.
+
+    Parameters
+    ----------
+    name
+        The backbone.
+    source
+        ``download``, or a local file.
+    remedy
+        What to set where the weights are of another image size; ends the message.
+
+    Raises
+    ------
+    NotRun
+        If they cannot be had.
+    UserError
+        If they do not fit the network.
+    """
+    published = architecture(name)
+    if source == "download":
+        download(published, name)
+    else:
+        load(published, source, name)
+    tensors, own = published.state_dict(), network.state_dict()
+    for key, tensor in tensors.items():
+        if tensor.ndim == 4 and tensor.shape[1] == 3 and own[key].shape[1] == channels != 3:
+            tensors[key] = tensor.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1) / channels
+        elif tensor.shape != own[key].shape:
+            raise UserError(
+                f"weights: {key} has the shape {tuple(tensor.shape)}, the network {tuple(own[key].shape)}: {remedy}"
+            )
+    network.load_state_dict(tensors)
+
+
 def _fetch(name: str) -> dict[str, torch.Tensor]:
     if name.startswith(TORCHVISION):
         import torchvision

@@ -1,8 +1,9 @@
 """From profiles or embeddings to scores: each evaluation is a file of this folder.
 
 An evaluation declares what it ``NEEDS``, the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for each
-of its ``METRICS`` range, direction and reference. It holds a frozen `Config` and ``evaluate(config, inputs, seed)``, which
-returns scores and details. Details are one table; its first column, ``part``, says what a row is:
+of its ``METRICS`` range, direction and reference; and, by ``ALTERNATIVES = True``, that it can evaluate each row in features
+of its own (`phenorep.alternatives`). It holds a frozen `Config` and ``evaluate(config, inputs, seed)``, which returns scores
+and details. Details are one table; its first column, ``part``, says what a row is:
 
 - ``item``: ``item`` (a well, a sample), ``metric``, ``settings`` and ``value``, of which the metric is the mean;
 - ``pair``: the same for matched treatments, ``treatment`` and ``correct``; from both, methods are compared item by item;
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, plugins, scores
+from phenorep import alternatives, contracts, plugins, scores
 from phenorep.errors import NotRun, UserError
 
 SEED = 0  # of bootstrap draws and permutations: the same for all methods, so that they are compared on the same draws
@@ -46,6 +47,7 @@ class Inputs:
     encoder: Path | None = None
     benchmark: Path | None = None
     compute: dict = field(default_factory=dict)
+    alternatives: dict[str, dict] = field(default_factory=dict)  # see `phenorep.alternatives`; empty: the same for all rows
     subset: tuple[str, str] | None = None  # column and value of the rows to evaluate; tables hold these alone already
 
     def rows(self, table: pd.DataFrame) -> np.ndarray:
@@ -98,7 +100,7 @@ def make(
         except UserError as error:
             raise UserError(f"{inputs.get(module.NEEDS[0]) or encoder}: {use}: {error}") from error
         evaluated = table.iloc[part.rows(table)]
-        leak = scores.leak(scores.trained_on(about), evaluated, row["dataset"], getattr(config, "target", None))
+        leak = _leak(about, evaluated, row["dataset"], getattr(config, "target", None))
         found += [vars(score) | {"subset": subset, "leak": leak} for score in part_scores]
         details.append(part_details.assign(subset=subset))
     details = pd.concat(details, ignore_index=True)
@@ -174,6 +176,7 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
                 raise NotRun(contracts.not_run(path))
             opened[kind] = contracts.read_table(path, kind)
             about = about or contracts.about(path)
+            opened["alternatives"] = about.get("alternatives") or {}
     if "benchmark" in module.NEEDS:
         opened["benchmark"] = Path(inputs.get("benchmark"))
     if "encoder" in module.NEEDS:
@@ -188,6 +191,16 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
     tables = [opened[kind] for kind in ("profiles", "embeddings") if kind in opened]
     tables += [opened["samples"].table] if "samples" in opened else []
     return Inputs(**opened), tables[0] if tables else pd.DataFrame(), about
+
+
+def _leak(about: dict, table: pd.DataFrame, dataset: str, target: str | None) -> str:
+    """What of the evaluated rows the labels showed, of each row those that its own features were trained on."""
+    own = about.get("alternatives") or {}
+    if not own:
+        return scores.leak(scores.trained_on(about), table, dataset, target)
+    owner = alternatives.owners(own, table)
+    sources = [scores.trained_on(about["encoder"]["members"][member]) for member in own]
+    return scores.most(scores.leak(s, table[owner == number], dataset, target) for number, s in enumerate(sources))
 
 
 def _subsets(whole: Inputs, table: pd.DataFrame, by: str | None, use: str) -> list[Inputs]:

@@ -28,7 +28,7 @@ compound, wells without mechanism. Compounds are perturbations where the table h
 [1] cytomining/copairs
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,6 +70,8 @@ METRICS = {
 _SHARES = {"map_activity": "share_active", "map_consistency": "share_consistent"}
 # Elements of random lists drawn at once: bounds the memory taken where lists are long.
 _DRAWN_AT_ONCE = 4_000_000
+# Wells up to which all similarities are kept, 8 bytes a pair, for all shuffles of the labels.
+_ALL_PAIRS = 8192
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,11 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     values = features(table)
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     unit = np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
+    similarity = similarities(unit)
     scores, parts, stated, nulls = [], [], [], {}
     for metric, task in (("map_activity", Activity(config, table)), ("map_consistency", Consistency(table))):
         stated += task.stated
-        precisions = average_precisions(unit, task.lists(task.labels))
+        precisions = average_precisions(similarity, task.lists(task.labels))
         parts.append(task.left_out(precisions).assign(part="left_out", metric=metric, settings=""))
         if precisions.empty:
             stated.append(f"{metric}: {task.nothing}")
@@ -123,7 +126,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
         scores.append(Score(metric, float(value.mean()), low, high, len(value)))
         low, high = statistics.wilson(int(share.sum()), len(share))
         scores.append(Score(_SHARES[metric], float(share.mean()), low, high, len(share)))
-        scores += _chance(config, metric, unit, task, len(value), seed, nulls)
+        scores += _chance(config, metric, similarity, task, len(value), seed, nulls)
         parts += [tested.assign(part="item", metric=metric, settings="")]
         parts += [tested.assign(part="item", metric=_SHARES[metric], settings="", value=share)]
     if not scores:
@@ -151,7 +154,8 @@ class Activity:
         self.labels[negative] = -1
         self.plates = plain(table, "Metadata_Plate").astype(str)
         # Where all controls serve, all wells are as on one plate.
-        self.controlled = self.plates if config.controls == "plate" else np.full(len(table), "")
+        plate = config.controls == "plate"
+        self.controlled = np.unique(self.plates, return_inverse=True)[1] if plate else np.zeros(len(table), int)
         bare = sorted(set(self.plates[treated]) - set(self.plates[negative])) if config.controls == "plate" else []
         self.stated = [f"map_activity: no negative control on {len(bare)} plates, {', '.join(bare[:5])}."] if bare else []
 
@@ -228,13 +232,27 @@ def _negative(table: pd.DataFrame) -> np.ndarray:
     return plain(table, "Metadata_Control") == "negative"
 
 
-def average_precisions(unit: np.ndarray, lists: Iterator[tuple]) -> pd.DataFrame:
-    """Average precision of each well's list.
+def similarities(unit: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function from row numbers (R,) and (S,) to their cosine similarities (R, S), to 12 decimals: ties are ties.
 
     Parameters
     ----------
     unit
         (N, F) rows of length 1, or of zeros: these are similar to none (0).
+    """
+    if len(unit) > _ALL_PAIRS:
+        return lambda rows, others: np.round(unit[rows] @ unit[others].T, 12)
+    pairs = np.round(unit @ unit.T, 12)
+    return lambda rows, others: pairs[np.ix_(rows, others)]
+
+
+def average_precisions(similarity: Callable, lists: Iterator[tuple]) -> pd.DataFrame:
+    """Average precision of each well's list.
+
+    Parameters
+    ----------
+    similarity
+        As from `similarities`.
     lists
         Name of the group, row numbers of the wells that rank, of those relevant and of the others. A well is not in its own
         list; without a relevant or another one it has none.
@@ -248,7 +266,7 @@ def average_precisions(unit: np.ndarray, lists: Iterator[tuple]) -> pd.DataFrame
     for name, rows, relevant, others in lists:
         if not len(others):
             continue
-        first, second = (np.round(unit[rows] @ unit[part].T, 12) for part in (relevant, others))
+        first, second = similarity(rows, relevant), similarity(rows, others)
         for number, row in enumerate(rows):
             kept = relevant != row
             if kept.any():
@@ -283,10 +301,11 @@ def significance(precisions: pd.DataFrame, size: int, seed: int, nulls: dict) ->
     from copairs.map import apply_fdr_correction
 
     rows = []
-    for name, group in precisions.groupby("item", sort=True):
-        value = group["value"].mean()
+    lengths = precisions[["relevant", "total"]].to_numpy()
+    for name, group in precisions.groupby("item", sort=True).indices.items():
+        value = precisions["value"].iloc[group].mean()
         null = np.zeros(size)
-        for (relevant, total), count in group.groupby(["relevant", "total"]).size().items():
+        for (relevant, total), count in zip(*np.unique(lengths[group], axis=0, return_counts=True), strict=True):
             null += _null(size, relevant, total, seed, nulls) * (count / len(group))
         rows.append((name, value, len(group), ((null > value).sum() + 1) / (size + 1)))
     tested = pd.DataFrame(rows, columns=["item", "value", "wells", "p_value"])
@@ -308,13 +327,13 @@ def _null(size: int, relevant: int, total: int, seed: int, nulls: dict) -> np.nd
     return nulls[key]
 
 
-def _chance(config: Config, metric: str, unit: np.ndarray, task, n: int, seed: int, nulls: dict) -> list[Score]:
+def _chance(config: Config, metric: str, similarity: Callable, task, n: int, seed: int, nulls: dict) -> list[Score]:
     """Both scores with labels shuffled; a tenth of the random lists serves for the share."""
     generator = np.random.default_rng(seed)
     size = max(100, config.null_size // 10)
     means, shares = [], []
     for _ in range(config.permutations):
-        precisions = average_precisions(unit, task.lists(task.shuffled(generator)))
+        precisions = average_precisions(similarity, task.lists(task.shuffled(generator)))
         if len(precisions):
             tested = significance(precisions, size, seed, nulls)
             means.append(tested["value"].mean())

@@ -1,6 +1,7 @@
 """Encoders side by side: the features of several methods as one table, one block for each.
 
-For encoders of one channel each, and for ensembles. It trains nothing: its members are methods of their own.
+For encoders of one channel each, and for ensembles. It trains nothing: its members are methods of their own. It is scored at
+the saved epochs that all members have which train; what does not train stands beside each of these as it is.
 """
 
 from dataclasses import dataclass

@@ -242,30 +242,6 @@ def _full(outputs: torch.Tensor) -> torch.Tensor:
 
 
 def load_published(network: torch.nn.Module, config: Config, channels: int) -> None:
-    """Put published weights for three colours into a network for `channels` planes, in place.
-
-    Unless there are three, each plane gets the sum over the colours divided by the number of planes: a channel alone is seen
-    as the published network sees a grey image, which is how [2] shows its channels.
-
-    Raises
-    ------
-    NotRun
-        If they cannot be had.
-    UserError
-        If they do not fit the network.
-    """
-    published = weights.architecture(config.backbone)
-    if config.weights == "download":
-        weights.download(published, config.backbone)
-    else:
-        weights.load(published, config.weights, config.backbone)
-    tensors, own = published.state_dict(), network.state_dict()
-    for name, tensor in tensors.items():
-        if tensor.ndim == 4 and tensor.shape[1] == 3 and own[name].shape[1] == channels != 3:
-            tensors[name] = tensor.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1) / channels
-        elif tensor.shape != own[name].shape:
-            raise UserError(
-                f"weights: {name} has the shape {tuple(tensor.shape)}, the network {tuple(own[name].shape)}: set "
-                f"global_size to what {config.backbone} was published for."
-            )
-    network.load_state_dict(tensors)
+    """Put published weights into a network for `channels` planes, in place; see `weights.start`."""
+    remedy = f"set global_size to what {config.backbone} was published for."
+    weights.start(network, config.backbone, config.weights, channels, remedy)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from phenorep import recipes, weights
+from phenorep import encoders, recipes, weights
 
 SEEDED = False
 
@@ -26,16 +26,22 @@ class Config(recipes.EncoderConfig):
     backbone: str = "resnet18"  # a name of timm, or torchvision/NAME; with timm a tag (resnet18.a1_in1k) names the weights
     weights: str = "download"  # a local file where there is no network; none for an untrained network
     channel_mode: Literal["separate", "adapt"] = "separate"  # adapt is C times faster and mixes channels early
-    scaling: Literal["plate", "range"] | dict = "range"  # {maximum, order, mean, std} of the weights, if not those published
+    # {maximum, order, mean, std} of the weights, if not those published; {clip: 10000}: 0 to 1 of that, as they are
+    scaling: Literal["plate", "range"] | dict = "range"
     resize: int | None = None  # pixels of the shorter side: what the weights were trained on, if samples are smaller
 
     def __post_init__(self):
         super().__post_init__()
         if self.resize is not None and self.resize < 8:
             raise ValueError("resize must be at least 8 pixels, or null")
+
+    def check_scaling(self) -> None:
+        """Raise `ValueError` where a key of the scaling is wrong."""
         if isinstance(self.scaling, dict):
-            if unknown := set(self.scaling) - {"maximum", "order", "mean", "std"}:
-                raise ValueError(f"scaling must hold maximum, order, mean and std, not {', '.join(sorted(unknown))}")
+            if unknown := set(self.scaling) - {"clip", "maximum", "order", "mean", "std"}:
+                raise ValueError(f"scaling must hold clip, maximum, order, mean and std, not {', '.join(sorted(unknown))}")
+            if "clip" in self.scaling:
+                encoders.check_clip(self.scaling["clip"])
             if self.scaling.get("order", "rgb") not in ("rgb", "bgr"):
                 raise ValueError("scaling: order must be rgb or bgr")
             for key in ("mean", "std"):
@@ -102,15 +108,17 @@ class Recipe(recipes.Recipe):
         return ColourNetwork(network, channels, separate, scaling.get("order") == "bgr", config.resize)
 
     @property
-    def scaling(self) -> str:
+    def scaling(self) -> str | dict:
         """The weights' own scaling starts from 0 to 1 and is part of the network."""
-        return "range" if isinstance(self.config.scaling, dict) else self.config.scaling
+        if not isinstance(self.config.scaling, dict):
+            return self.config.scaling
+        return {"clip": self.config.scaling["clip"]} if "clip" in self.config.scaling else "range"
 
     def setup(self) -> None:
         """Load the weights into the network for three planes, and widen that where it is asked for."""
         config = self.config
         if isinstance(config.scaling, dict):
-            scaling = {key: value for key, value in config.scaling.items() if key != "order"}
+            scaling = {key: value for key, value in config.scaling.items() if key not in ("order", "clip")}
             self.encoder.set_colours(**scaling)
         elif config.scaling == "range" and config.weights != "none":
             self.encoder.set_colours(**weights.colours(config.backbone))

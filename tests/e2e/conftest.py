@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "workflow", "phenorep", "profiles", "envs", "reports/captions", "reports/templates")
+PARTS = ("Snakefile", "workflow", "phenorep", "profiles", "envs", "reports/captions", "reports/templates", "studies")
 
 
 class Project:
@@ -73,7 +73,8 @@ def tiny_config() -> dict:
         "samples": {"cells": {"use": "nuclei", "size": 32}},
         "methods": {
             "pixel_statistics": {},
-            "simclr": {"backbone": "resnet10t", "epochs": 2, "batch_size": 32, "save_epochs": [1]},
+            # Enough epochs for a test to kill it between two of them.
+            "simclr": {"backbone": "resnet10t", "epochs": 6, "batch_size": 32, "save_epochs": [1]},
             "both": {"use": "concat", "members": ["simclr", "pixel_statistics"]},
             "absent": {"use": "pretrained", "backbone": "resnet18", "weights": "download"},
         },

@@ -11,7 +11,7 @@ import tifffile
 
 from phenorep.datasets import bbbc021
 
-SIZE = (64, 64)
+SIZE = (128, 160)
 SITES = 4
 # Well -> compound and concentration (micromolar); the wells of controls are those of the published plates.
 WELLS = {
@@ -21,12 +21,16 @@ WELLS = {
     "B03": ("emetine", 0.3),
     "B04": ("AZ258", 1.0),
     "B05": ("AZ-A", 0.1),  # a compound without a mechanism
+    "B06": ("epothilone B", 0.3),
+    "B07": ("anisomycin", 1.0),
 }
 MECHANISMS = {
     ("DMSO", 0.0): "DMSO",
     ("taxol", 0.3): "Microtubule stabilizers",
     ("emetine", 0.3): "Protein synthesis",
     ("AZ258", 1.0): "Aurora kinase inhibitors",
+    ("epothilone B", 0.3): "Microtubule stabilizers",
+    ("anisomycin", 1.0): "Protein synthesis",
 }
 
 
@@ -58,11 +62,14 @@ def image_table(plates) -> pd.DataFrame:
 
 
 def image(plate: str, well: str, site: int, number: str) -> np.ndarray:
-    """A nucleus-like disc on a background that tells the channel: 1000 times its number."""
-    generator = np.random.default_rng(hash_of(plate, well, site, number))
+    """Discs, at the same places in all channels, on a background that tells the channel: 1000 times its number."""
+    places = np.random.default_rng(hash_of(plate, well, site)).uniform(-4, 4, (6, 2))
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    disc = np.hypot(y - generator.uniform(16, 48), x - generator.uniform(16, 48)) < 8
-    return (1000 * int(number) + 2000 * disc + generator.integers(0, 50, SIZE)).astype(np.uint16)
+    discs = np.zeros(SIZE, dtype=bool)
+    for (down, right), start in zip(places, np.ndindex(2, 3), strict=True):
+        discs |= np.hypot(y - 40 - 48 * start[0] - down, x - 32 - 48 * start[1] - right) < 11
+    noise = np.random.default_rng(hash_of(plate, well, site, number)).integers(0, 50, SIZE)
+    return (1000 * int(number) + 2000 * discs + noise).astype(np.uint16)
 
 
 def archive(plate: str) -> bytes:

@@ -117,11 +117,11 @@ def test_mistakes_in_the_configuration(keys, message):
 def test_from_a_mirror_to_the_fields(server, tmp_path, plate):
     config = configured(path=server)
     table = fields_of(config, plate, tmp_path / "bbbc021")
-    assert len(table) == 5 * made_mirror.SITES  # without the compound that has no mechanism
+    assert len(table) == (len(made_mirror.WELLS) - 1) * made_mirror.SITES  # without the compound that has no mechanism
     assert contracts.channels_of(table.columns) == CHANNELS
     assert set(table["Metadata_Batch"]) == {plate.split("_")[0]}
-    assert table["Metadata_Control"].value_counts().to_dict() == {"negative": 8, "": 8, "positive": 4}
-    assert (table[["Height", "Width", "BitDepth"]] == [64, 64, 16]).all(axis=None)
+    assert table["Metadata_Control"].value_counts().to_dict() == {"negative": 8, "": 16, "positive": 4}
+    assert (table[["Height", "Width", "BitDepth"]] == [*made_mirror.SIZE, 16]).all(axis=None)
     assert set(table["Problem"]) == {""}
     last = table.iloc[-1]  # E11, site 4
     images = [made_mirror.image(plate, "E11", 4, number) for _, number in bbbc021.CHANNELS.values()]
@@ -166,7 +166,7 @@ def test_tables_that_are_not_as_published(mirror, tmp_path):
     images = made_mirror.image_table(PLATES)
     (tmp_path / bbbc021.MECHANISM_TABLE).write_bytes((mirror / bbbc021.MECHANISM_TABLE).read_bytes())
     for change, message in [
-        ({"Image_FileName_Tubulin": images["Image_FileName_Actin"]}, "48 file names of Tubulin are not of .* wavelength w2"),
+        ({"Image_FileName_Tubulin": images["Image_FileName_Actin"]}, "64 file names of Tubulin are not of .* wavelength w2"),
         ({"Image_FileName_Actin": images["Image_FileName_Actin"].str.replace("_s1_", "_s9_")}, "Actin is of other sites"),
     ]:
         images.assign(**change).to_csv(tmp_path / bbbc021.IMAGE_TABLE, index=False)

@@ -7,6 +7,8 @@ from phenorep import contracts, embedding, encoders, pretrain, records
 from phenorep.errors import UserError
 from tests.unit import made_samples
 
+CONCAT = {"use": "concat"}
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -86,7 +88,7 @@ def test_encoder_of_one_channel_reads_that_channel(made, tmp_path):
 def test_members_stand_side_by_side_as_blocks(made, tmp_path):
     first = embed(made, tmp_path / "a.parquet")
     second = embed(made, tmp_path / "b.parquet", "dna/encoder.safetensors")
-    embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["all", "dna"], tmp_path / "both.parquet")
+    embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["all", "dna"], tmp_path / "both.parquet", CONCAT)
     both = contracts.read_table(tmp_path / "both.parquet", "embeddings")
     blocks = contracts.feature_blocks(both.columns)
     assert {name: len(columns) for name, columns in blocks.items()} == {"all": 512, "dna": second.shape[1] - 6}
@@ -101,11 +103,37 @@ def test_members_of_other_samples_are_refused(made, tmp_path):
     files = made_samples.write(tmp_path / "other", count=10)
     embedding.make(made[0] / "encoder.safetensors", **by_name(files), output=tmp_path / "b.parquet")
     with pytest.raises(UserError, match=r"b\.parquet holds other samples"):
-        embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet")
+        embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet", CONCAT)
 
 
 def test_a_member_that_did_not_run_stops_the_combination(made, tmp_path):
     embed(made, tmp_path / "a.parquet")
     records.write(tmp_path / "b.parquet", "no weights")
-    embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet")
+    embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet", CONCAT)
     assert contracts.not_run(tmp_path / "both.parquet") == "its member b did not run: no weights"
+
+
+def test_members_that_are_combined_themselves_give_a_block_for_each_of_theirs(made, tmp_path):
+    first = embed(made, tmp_path / "a.parquet")
+    embed(made, tmp_path / "b.parquet", "dna/encoder.safetensors")
+    a, b, inner, outer = (tmp_path / f"{name}.parquet" for name in ("a", "b", "inner", "outer"))
+    embedding.combine([a, b], ["all", "dna"], inner, CONCAT)
+    embedding.combine([inner, a], ["both", "again"], outer, CONCAT)
+    blocks = contracts.feature_blocks(contracts.columns_of(outer))
+    assert list(blocks) == ["both_all", "both_dna", "again"]
+    table = contracts.read_table(outer, "embeddings")
+    for block in ("both_all", "again"):
+        np.testing.assert_array_equal(table[blocks[block]], first[contracts.feature_columns(first.columns)])
+    about = contracts.about(outer)
+    assert set(about["blocks"]) == set(blocks)
+    assert about["encoder"]["members"]["both"]["members"]["dna"]["recipe"] == "pixel_statistics"
+
+
+def test_saved_epochs_of_a_recipe_that_cannot_run_say_why(made, tmp_path):
+    """The samples have no mechanisms to learn from: neither has the encoder of any epoch."""
+    keys = {"weak_label": "moa", "epochs": 4, "save_epochs": {"every": 1, "from": 0, "to": 2}, "warmup_epochs": 0}
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, made[1], "dino", keys))
+    assert sorted(path.name for path in (tmp_path / "epochs").iterdir()) == [f"{n}.safetensors" for n in (0, 1, 2)]
+    for encoder in ("encoder.safetensors", "epochs/2.safetensors"):
+        embedding.make(tmp_path / encoder, **by_name(made[1]), output=tmp_path / "e.parquet")
+        assert "needs the column Metadata_MoA" in contracts.not_run(tmp_path / "e.parquet")

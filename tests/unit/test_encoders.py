@@ -45,6 +45,19 @@ def test_range_scaling_divides_by_the_cameras_range(dtype, top, expected):
     assert scaled.unique().item() == pytest.approx(51 / expected)
 
 
+@pytest.mark.parametrize("clip", [100, "100"])
+def test_clipped_scaling_sets_brighter_pixels_to_one(clip):
+    images = torch.tensor([0, 25, 100, 101, 60000], dtype=torch.int32).reshape(1, 1, 1, 5).to(torch.uint16)
+    scaled = encoders.scale(images, {"clip": clip}, torch.zeros(1, 1), torch.ones(1, 1), 4095)
+    assert scaled.flatten().tolist() == [0, 0.25, 1, 1, 1]
+
+
+@pytest.mark.parametrize("scaling", [{"clip": 0}, {"clip": "bright"}, {"clip": None}, {"clip": 5, "mean": 1}, {}])
+def test_wrong_clip_is_named(scaling):
+    with pytest.raises(ValueError, match="scaling"):
+        encoders.check_scaling(scaling)
+
+
 def test_mistyped_backbone_is_named_with_its_nearest_spelling():
     with pytest.raises(UserError, match=r"'resnet81'.*Did you mean"):
         encoders.backbone("resnet81", 3)

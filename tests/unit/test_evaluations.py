@@ -175,6 +175,32 @@ def test_the_mark_of_a_leak_and_the_training_sources_stand_in_the_scores(paths):
     assert set(scores["trained_on"]) == {"d/s (Metadata_Compound)"}
 
 
+def test_of_several_encoders_only_the_one_that_a_row_is_evaluated_with_can_have_seen_it(paths):
+    """c0 and c2 of one encoder, c1 and c3 of the other: each was trained on labels of what the other held out."""
+    table, own, members = treatments(screen()), {}, {}
+    for name, mine, seen in (("x", ["c0", "c2"], ["c1", "c3"]), ("y", ["c1", "c3"], ["c0", "c2"])):
+        held = {"column": "Metadata_Compound", "values": mine}
+        wells = sorted(table.loc[table["Metadata_Compound"].isin(seen), "Sample"])
+        source = {"samples": "d/s", "labels": "Metadata_Compound", "where": None, "held_out": held}
+        source |= {"shown": {"Metadata_Compound": seen}, "compounds": seen, "wells": wells}
+        members[name] = {"recipe": "dino", "trained_on": [source]}
+        own[name] = {"blocks": [name], "held_out": held}
+    table = table.rename(columns={f"x_{n:04d}": f"y_{n:04d}" for n in range(4, 8)})
+
+    def leaks(alternatives, facts):
+        about = {"encoder": {"recipe": "held_out", "members": facts}} | alternatives
+        contracts.write_table(table, paths / "own.parquet", "profiles", about)
+        found, _, _ = evaluate(paths, "moa_matching", profiles=paths / "own.parquet")
+        return set(zip(found["leak"], found["settings"].fillna(""), strict=True))
+
+    assert leaks({"alternatives": own}, members) == {("none", "held_out=Metadata_Compound")}
+    assert leaks({}, members) == {("well", "")}
+    # An encoder that started from one that had seen its compounds' labels in other wells.
+    first = {"samples": "d/s", "labels": "Metadata_Compound", "where": None, "compounds": ["c1"], "wells": ["other/A01"]}
+    members["y"]["trained_on"].append(first)
+    assert leaks({"alternatives": own}, members) == {("compound", "held_out=Metadata_Compound")}
+
+
 def test_metadata_that_is_a_list_cannot_split(paths):
     table = treatments(screen())
     table["Metadata_CellLine"] = [["HeLa", "U2OS"]] * len(table)

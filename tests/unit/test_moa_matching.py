@@ -158,6 +158,67 @@ def test_shuffled_mechanisms_score_near_chance():
     assert value(scores, "nsc", "shuffled").value == pytest.approx(9 / 59, abs=0.03)
 
 
+# Four treatments as angles (degrees) in two encoders; the first was trained without p1 and q1, the second without p2 and q2.
+#
+# row  MoA  first  second   nearest in its own encoder's features
+# p1   A        0       0   first: q2 (5) before p2 (10): B wrong   (second: p2, right)
+# p2   A       10      10   second: p1 (10): A right                (first: q2 (5), wrong)
+# q1   B       90      90   first: p2 (80) before q2 (85): A wrong  (second: q2, right)
+# q2   B        5      80   second: q1 (10): B right                (first: p1 and p2 tie, wrong)
+ANGLES = {"p1": ("A", 0, 0), "p2": ("A", 10, 10), "q1": ("B", 90, 90), "q2": ("B", 5, 80)}
+
+
+def of_two_encoders() -> tuple[pd.DataFrame, dict]:
+    names = list(ANGLES)
+    table = pd.DataFrame({"Metadata_Treatment": names, "Metadata_Compound": names, "Metadata_MoA": [*"AABB"]})
+    for number, block in ((1, "first_dna"), (2, "second_dna")):
+        angle = np.radians([row[number] for row in ANGLES.values()])
+        table = table.assign(**{f"{block}_0000": np.cos(angle) * number, f"{block}_0001": np.sin(angle) * number})
+    own = {"first": ["p1", "q1"], "second": ["p2", "q2"]}
+    return table, {
+        name: {"blocks": [f"{name}_dna"], "held_out": {"column": "Metadata_Compound", "values": values}}
+        for name, values in own.items()
+    }
+
+
+def test_each_treatment_is_matched_in_the_features_of_the_encoder_that_held_it_out():
+    table, own = of_two_encoders()
+    scores, details = moa_matching.evaluate(moa_matching.Config(), Inputs(profiles=table, alternatives=own), seed=0)
+    assert pairs(details, "nsc") == {"p1": ("q2", 0), "p2": ("p1", 1), "q1": ("p2", 0), "q2": ("q1", 1)}
+    assert value(scores, "nsc").value == 2 / 4
+    assert {score.settings for score in scores} == {"held_out=Metadata_Compound"}
+    assert {score.control for score in scores} == {"none", "shuffled"}
+    assert set(details.loc[details["part"] == "pair", "settings"]) == {"held_out=Metadata_Compound"}
+    similarity = details[details["part"] == "pair"].set_index("treatment")["similarity"]
+    np.testing.assert_allclose(similarity[["p1", "q2"]], np.cos(np.radians([5, 10])), atol=1e-9)
+    # Side by side, the features are those of all encoders for all treatments.
+    _, both = run(table)
+    assert pairs(both, "nsc")["p1"] == ("p2", 1)
+    assert set(both.loc[both["part"] == "pair", "settings"]) == {""}
+
+
+def test_a_treatment_that_no_encoder_held_out_is_a_neighbour_alone():
+    table, own = of_two_encoders()
+    own["first"]["held_out"]["values"] = ["q1"]
+    scores, details = moa_matching.evaluate(moa_matching.Config(), Inputs(profiles=table, alternatives=own), seed=0)
+    assert pairs(details, "nsc") == {"p2": ("p1", 1), "q1": ("p2", 0), "q2": ("q1", 1)}
+    assert value(scores, "nsc").n == 3
+    left = details[details["part"] == "left_out"].set_index("treatment")["reason"]
+    assert left.to_dict() == {"p1": "no encoder was trained without it"}
+    assert details.loc[details["part"] == "reason", "reason"].str.contains("Metadata_Compound: p1").any()
+
+
+def test_a_treatment_of_several_batches_may_count_as_of_the_median_one():
+    """b1 (5) is then of batch 1 alone, the lower of its two: c1 (20) and b1 may be matched to each other."""
+    _, details = run(by_hand(), several_batches="median")
+    # Of c1: b1 (15) is nearer than a1 high (18). b1 shares batch 1 with a1 still: no partner of its mechanism is left.
+    assert pairs(details, "nscb") == NSCB | {"c1": ("b1", 0)}
+    assert pairs(details, "nsc") == NSC
+    batches = [["Week10", "Week2"], ["Week1", "Week10", "Week2"], ["Week1"], ["10", "9", "8"]]
+    found = moa_matching._batches(pd.DataFrame({"Metadata_Batch": batches}), "median")
+    assert found == [{"Week2"}, {"Week2"}, {"Week1"}, {"9"}]
+
+
 def test_published_bbbc021_table_leaves_out_what_the_data_say(shared_data):
     """All treatments have a partner of another compound; without shared batches two mechanisms have none."""
     images = pd.read_csv(shared_data / "bbbc021" / "BBBC021_v1_image.csv.gz")
@@ -184,3 +245,7 @@ def test_published_bbbc021_table_leaves_out_what_the_data_say(shared_data):
     }
     assert left.loc[left["moa"] == "Microtubule stabilizers", "treatment"].tolist() == ["taxol 0.3 uM"]
     assert value(scores, "nscb").n == 91
+    scores, details = run(table, several_batches="median")
+    assert (value(scores, "nsc").n, value(scores, "nscb").n) == (103, 92)
+    matched = details[(details["part"] == "pair") & (details["metric"] == "nscb")].set_index("treatment")
+    assert matched.loc["taxol 0.3 uM", "batch"] == "Week5"  # the fifth of ten

@@ -68,6 +68,45 @@ def test_leak_says_what_the_training_labels_showed(change, evaluated, expected):
     assert scores.leak([SHOWN | change], evaluated, "screen") == expected
 
 
+HELD_OUT = {"column": "Metadata_Compound", "values": ["taxol"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "evaluated", "expected"),
+    [
+        # Aggregated, plates and wells are listed apart: what looks like a shown well is one of another compound.
+        ({"wells": ["p1/A01", "p2/B02"]}, EVALUATED.assign(Metadata_Plate=[["p1", "p2"]]), "none"),
+        ({"compounds": ["taxol"]}, EVALUATED, "none"),
+        ({"wells": None}, EVALUATED, "none"),
+        ({"wells": ["p1/B02"]}, pd.concat([EVALUATED, EVALUATED.assign(Metadata_Compound="other")]), "well"),
+        (
+            {"compounds": ["other"], "shown": {"Metadata_Compound": ["other"]}},
+            pd.concat([EVALUATED, EVALUATED.assign(Metadata_Compound="other")]),
+            "compound",
+        ),
+        # A row of two compounds of which one was shown.
+        ({}, EVALUATED.assign(Metadata_Compound=[["other", "taxol"]]), "compound"),
+        # The column that says what was held out is not there.
+        ({"wells": ["p1/B02"]}, EVALUATED.drop(columns="Metadata_Compound"), "well"),
+    ],
+)
+def test_rows_that_a_source_held_out_were_not_shown_by_it(change, evaluated, expected):
+    assert scores.leak([SHOWN | {"held_out": HELD_OUT} | change], evaluated, "screen") == expected
+
+
+def test_another_source_may_have_shown_what_one_held_out():
+    sources = [SHOWN | {"held_out": HELD_OUT}, SHOWN]
+    assert scores.leak(sources, EVALUATED, "screen") == "compound"
+
+
+def test_what_an_encoder_of_elsewhere_has_seen_is_unknown():
+    elsewhere = {"samples": "elsewhere", "labels": None}
+    assert scores.leak([elsewhere], EVALUATED, "screen") == "unknown"
+    assert scores.leak([elsewhere, SHOWN], EVALUATED, "screen") == "compound"
+    assert scores.most(["unknown", "none"]) == "unknown"
+    assert scores.most([]) == "none"
+
+
 def test_labels_of_the_target_itself_are_a_leak():
     source = SHOWN | {"labels": "Label_Quality", "shown": {"Label_Quality": ["normal"]}, "wells": ["p1/B02"]}
     assert scores.leak([source], EVALUATED, "screen") == "none"

@@ -159,6 +159,20 @@ def test_widened_layer_answers_to_equal_planes_as_before(channels):
         assert network(grey.repeat(1, channels, 1, 1)).shape == expected.shape
 
 
+def test_clipped_images_reach_the_network_as_they_are(tmp_path, files):
+    keys = {"backbone": "resnet10t", "weights": "none", "scaling": {"clip": 2000}}
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "pretrained", keys))
+    encoder = encoders.Encoder.load(tmp_path / "encoder.safetensors")
+    assert encoder.scaling == {"clip": 2000}
+    images = torch.full((1, 2, 32, 32), 3000, dtype=torch.int32).to(torch.uint16)
+    bright = torch.full_like(images, 2000)
+    about = (torch.zeros(1, 2), torch.ones(1, 2), 4095)
+    assert torch.equal(encoder.embed(images, *about), encoder.embed(bright, *about))
+    with torch.inference_mode():
+        expected = encoder.network.network(torch.ones(2, 3, 32, 32)).reshape(1, -1)
+    torch.testing.assert_close(encoder.embed(images, *about), expected)
+
+
 def test_adapted_network_takes_three_channels_as_red_green_blue(tmp_path):
     made = made_samples.write(tmp_path / "three", plates=1, count=4, channels=("R", "G", "B"), size=(64, 64))
     model = timm.create_model("resnet10t", num_classes=0).eval()
@@ -174,7 +188,12 @@ def test_adapted_network_takes_three_channels_as_red_green_blue(tmp_path):
 
 @pytest.mark.parametrize(
     ("scaling", "message"),
-    [({"oder": "bgr"}, "scaling must hold"), ({"order": "brg"}, "order must"), ({"mean": [1]}, "mean must be three")],
+    [
+        ({"oder": "bgr"}, "scaling must hold"),
+        ({"order": "brg"}, "order must"),
+        ({"mean": [1]}, "mean must be three"),
+        ({"clip": 0}, "clip must be"),
+    ],
 )
 def test_wrong_scaling_is_named(tmp_path, files, scaling, message):
     with pytest.raises(UserError, match=message):

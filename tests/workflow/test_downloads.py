@@ -23,7 +23,7 @@ def test_a_made_up_mirror_of_bbbc021_up_to_the_fields(workflow, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     for plate in PLATES:
         assert (tmp_path / "results" / "bbbc021" / "fields" / f"{plate}.parquet").is_file()
-        assert len(list((tmp_path / "resources" / "bbbc021" / plate / plate).glob("*.tif"))) == 72
+        assert len(list((tmp_path / "resources" / "bbbc021" / plate / plate).glob("*.tif"))) == 96
 
     # 800 MB a plate are not fetched again because more of its fields are used.
     dataset["limit"]["fields"] = 12

@@ -99,6 +99,28 @@ def test_saved_epochs_are_scored(workflow, screen):
     assert workflow.jobs(screen) == BASE | {"pretrain": 1, "embed": 3, "normalise": 3, "evaluate": 3}
 
 
+def test_saved_epochs_of_encoders_side_by_side(workflow, screen):
+    learned = {"use": "simclr", "backbone": "resnet10t", "epochs": 4, "save_epochs": [1, 2]}
+    screen["methods"] |= {"one": learned, "two": learned | {"save_epochs": {"every": 1, "from": 2, "to": 3}}}
+    screen["methods"]["inner"] = {"use": "concat", "members": ["two", "random"]}
+    screen["methods"]["all"] = {"use": "concat", "members": ["one", "inner"]}
+    study(screen).update(methods=["all"])
+    # Epoch 2 and the end: of `one`, `two`, `inner` and `all`; `random` stands beside both.
+    assert workflow.jobs(screen) == BASE | {"pretrain": 3, "embed": 5, "concat": 4, "normalise": 2, "evaluate": 2}
+    study(screen)["saved_epochs"] = {"methods": []}
+    assert workflow.jobs(screen) == BASE | {"pretrain": 3, "embed": 3, "concat": 2, "normalise": 1, "evaluate": 1}
+
+
+def test_compounds_that_encoders_were_trained_without(workflow, screen):
+    for fold in (0, 1):
+        train = [{"samples": "screen/cells", "hold_out": {"column": "Metadata_Compound", "fold": fold, "of": 2}}]
+        screen["methods"][f"without_{fold}"] = {"use": "simclr", "backbone": "resnet10t", "train": train}
+    screen["methods"]["unseen"] = {"use": "held_out", "members": ["without_0", "without_1"]}
+    screen["evaluations"]["linear_probe"] = {}
+    study(screen).update(methods=["unseen"], evaluations=["moa_matching", "linear_probe"])
+    assert workflow.jobs(screen) == BASE | {"pretrain": 2, "embed": 2, "concat": 1, "normalise": 1, "evaluate": 1}
+
+
 def test_evaluation_of_encoder_and_samples_reads_no_profiles(workflow, screen):
     screen["evaluations"] = {"invariance": {}}
     study(screen)["evaluations"] = ["invariance"]

@@ -85,6 +85,20 @@ def saved_epochs(config):
     config["studies"]["tiny"]["methods"] = ["simclr"]
 
 
+def profile_of_saved_epochs(config):
+    config["studies"]["tiny"]["saved_epochs"] = {"profiles": ["rawr"]}
+
+
+def mean_of_saved_epochs(config):
+    config["studies"]["tiny"]["saved_epochs"] = {"mean": [50, "last"]}
+
+
+def fold(config):
+    hold_out = {"column": "Metadata_Compound", "fold": 3, "of": 3}
+    config["methods"]["simclr"] = {"train": [{"samples": "screen/cells", "hold_out": hold_out}]}
+    config["studies"]["tiny"]["methods"] = ["simclr"]
+
+
 def seeds(config):
     config["studies"]["tiny"]["seeds"] = [1.5]
 
@@ -145,6 +159,9 @@ def reserved_name(config):
         (plate_outside, ["samples", "'../cells'"]),
         (device, ["compute: device", "auto"]),
         (saved_epochs, ["methods: simclr: save_epochs", "{every: N}"]),
+        (profile_of_saved_epochs, ["studies: tiny: saved_epochs: profiles", "'rawr'", "'raw'"]),
+        (mean_of_saved_epochs, ["studies: tiny: saved_epochs: mean", "'last'", "[50, 250]"]),
+        (fold, ["methods: simclr: train: 1: hold_out", "between 0 and 2", "not at 3"]),
         (seeds, ["studies: tiny: seeds", "1.5"]),
         (level, ["profiles: raw", "by: well"]),
         (members_no_list, ["methods: both: members", "[first, second]"]),

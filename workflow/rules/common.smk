@@ -226,7 +226,7 @@ def encoder_of(wildcards):
 
 def encoder_file(wildcards):
     path = encoder_of(wildcards)
-    return path if wildcards.epoch == "final" else f"{path}/{wildcards.epoch}.safetensors"
+    return path if path is None or wildcards.epoch == "final" else f"{path}/{wildcards.epoch}.safetensors"
 
 
 def channels_of(wildcards):
@@ -237,11 +237,7 @@ def channels_of(wildcards):
 
 def members_of(wildcards):
     """Embeddings that are put side by side."""
-    paths = []
-    for member in plan.members(wildcards.method):
-        seed = plan.seed(member, int(wildcards.seed))
-        paths.append(Encoded(wildcards.dataset, wildcards.samples, member, seed).path("embeddings", "final.parquet"))
-    return paths
+    return [part.path("embeddings", f"{part.epoch}.parquet") for part in plan.parts(encoded(wildcards))]
 
 
 def measurements_of(wildcards):

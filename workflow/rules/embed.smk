@@ -97,7 +97,6 @@ rule concat:
         "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
     wildcard_constraints:
         method=one_of(plan.combined()),
-        epoch="final",
     conda:
         "../../envs/learn.yaml"
     threads: 1
@@ -105,6 +104,7 @@ rule concat:
         mem_mb=16000,
         runtime=60,
     params:
+        method=settings("methods", "method"),
         members=member_names,
         code=code_digest("concat", "methods"),
     script:
