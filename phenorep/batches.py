@@ -163,6 +163,22 @@ class Sources:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def dark(self) -> dict[str, list[str]]:
+        """Channels without signal, of one grey level on a whole plate: ``{channel: its plates}`` of the chosen rows."""
+        found: dict[str, list[str]] = {}
+        for source in self.sources:
+            stds = np.asarray(source.samples.stds)[:, self._planes]
+            for plate in np.unique(source.samples.plate_index[source.rows]):
+                row = np.flatnonzero(source.samples.plate_index == plate)[0]
+                name = f"{source.name}/{source.samples.table['Metadata_Plate'].iloc[row]}"
+                for channel in np.flatnonzero(stds[plate] <= 0):
+                    found.setdefault(self.channels[channel], []).append(name)
+        return found
+
+    def plates(self) -> int:
+        """Number of plates that the chosen rows are of."""
+        return sum(len(np.unique(source.samples.plate_index[source.rows])) for source in self.sources)
+
     def read(self, rows: np.ndarray, companions: np.ndarray | None = None) -> RawBatch:
         """Samples by their numbers among all, in that order except that each source's samples stand together.
 

@@ -106,6 +106,8 @@ def run(
         settings = devices.configure(compute)
         fabric = devices.fabric(settings, config.precision) if learns else None
         recipe = build(recipe_class, config, data, seed, fabric.world_size if fabric else 1)
+        if learns:
+            check_signal(data)
         if init:
             start_from(recipe, init, data.channels)
         facts = describe(method["use"], recipe, data, seed, init)
@@ -114,7 +116,8 @@ def run(
         if learns:
 
             def keep(network: torch.nn.Module, epoch: int) -> None:
-                encoders.save(state.epoch_path(epoch), network, {**facts, "epoch": epoch})
+                seen = facts["trained_on"] if epoch else seen_before(init)
+                encoders.save(state.epoch_path(epoch), network, {**facts, "trained_on": seen, "epoch": epoch})
 
             history = Training(recipe, data, fabric, seed, state, keep, settings.checkpoint_minutes).run()
         if first:
@@ -163,6 +166,22 @@ def prepare(method: dict, sources: list[dict]) -> tuple:
     return config, module.Recipe, Sources(chosen, config.channels)
 
 
+def check_signal(sources: Sources) -> None:
+    """Say which channels have no signal.
+
+    Raises
+    ------
+    NotRun
+        If that is all of them on all plates: there is nothing to learn.
+    """
+    dark = sources.dark()
+    for channel, plates in dark.items():
+        print(f"WARNING: the channel {channel} is of one grey level on {len(plates)} plates, the first is {plates[0]}")
+    if dark and all(len(dark.get(channel, ())) == sources.plates() for channel in sources.channels):
+        names = ", ".join(sources.channels)
+        raise NotRun(f"all samples are of one grey level in {names}: there is nothing to learn. See FileName_* of the plates")
+
+
 def build(recipe_class: type[Recipe], config, sources: Sources, seed: int, world: int = 1) -> Recipe:
     """The recipe with its initial weights, which the seed decides."""
     torch.manual_seed(seed)
@@ -194,8 +213,6 @@ def start_from(recipe: Recipe, path: str, channels: list[str]) -> None:
 def describe(name: str, recipe: Recipe, sources: Sources, seed: int, init: str | None) -> dict:
     """Metadata of the encoder's file: all that is needed to use it, and to judge what it has seen."""
     trained_on = [source.about() for source in sources.sources] if isinstance(recipe.config, PretrainConfig) else []
-    if init:
-        trained_on = encoders.stated(init).get("trained_on", []) + trained_on
     return {
         "recipe": name,
         "config": dataclasses.asdict(recipe.config),
@@ -204,9 +221,14 @@ def describe(name: str, recipe: Recipe, sources: Sources, seed: int, init: str |
         "scaling": recipe.scaling,
         "seed": seed,
         "features": recipe.features,
-        "trained_on": trained_on,
+        "trained_on": seen_before(init) + trained_on,
         "versions": {"phenorep": phenorep.__version__, "torch": version("torch"), "timm": version("timm")},
     }
+
+
+def seen_before(init: str | None) -> list[dict]:
+    """What the encoder was trained on from which a training starts."""
+    return encoders.stated(init).get("trained_on", []) if init else []
 
 
 def fingerprint(facts: dict, sources: Sources, init: str | None, fabric, code: str) -> str:

@@ -19,8 +19,7 @@ class EncoderConfig:
 
     backbone: str = "resnet18"  # any architecture of timm: small ones (resnet10t) train on two cores
     channels: tuple[str, ...] | None = None  # some of the channels, in this order; null: all that the samples have
-    # plate: mean 0, deviation 1 on each plate; range: 0 to 1 of the camera's; {clip: 10000}: 0 to 1 of that, brighter is 1
-    scaling: Literal["plate", "range"] | dict = "plate"
+    scaling: Literal["plate", "range"] | dict = "plate"  # by plate, by the camera's range, or {clip: 10000}: 0 to 1 of that
 
     def __post_init__(self):
         if self.channels is not None and (not self.channels or len(set(self.channels)) < len(self.channels)):

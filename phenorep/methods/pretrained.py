@@ -26,8 +26,7 @@ class Config(recipes.EncoderConfig):
     backbone: str = "resnet18"  # a name of timm, or torchvision/NAME; with timm a tag (resnet18.a1_in1k) names the weights
     weights: str = "download"  # a local file where there is no network; none for an untrained network
     channel_mode: Literal["separate", "adapt"] = "separate"  # adapt is C times faster and mixes channels early
-    # {maximum, order, mean, std} of the weights, if not those published; {clip: 10000}: 0 to 1 of that, as they are
-    scaling: Literal["plate", "range"] | dict = "range"
+    scaling: Literal["plate", "range"] | dict = "range"  # any of {clip, maximum, order, mean, std}, if not as published
     resize: int | None = None  # pixels of the shorter side: what the weights were trained on, if samples are smaller
 
     def __post_init__(self):

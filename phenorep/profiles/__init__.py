@@ -3,7 +3,8 @@
 A step holds a frozen `Config`, ``fit(config, table) -> {name: array}`` and ``transform(config, fitted, table) -> table``,
 and may state what was fitted by ``facts(fitted) -> dict``. What was fitted is saved, so that the same steps can be applied
 to plates that come later. A step that changes the level of the rows names, in its constant ``SETS_LEVEL``, the key that says
-to which.
+to which. A step that changes nothing but features, and a row by that row and the fit alone, says so by ``BY_ROW = True``: it
+is given some thousand rows at a time, and its results take the old features' place, which bounds the memory of a million.
 """
 
 import json
@@ -16,6 +17,7 @@ import pandas as pd
 
 from phenorep import contracts, plugins
 from phenorep.errors import NotRun, UserError
+from phenorep.profiles._rows import ROWS_AT_ONCE, Rows
 
 # What a step can do whose key `fit` asks for negative controls that are not there.
 FIT_REMEDY = (
@@ -75,14 +77,15 @@ def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_
     UserError
         If a step needs what the table lacks, such as negative controls; the message names the step and its key.
     """
-    table = _read(embeddings_path)
-    arrays = {"steps": np.array(json.dumps(steps)), "columns": np.array(contracts.feature_columns(table.columns), dtype=str)}
-    done = []
-    for number, step in enumerate(steps):
-        name, module, config = _load(step)
+    loaded, done = [_load(step) for step in steps], []
+    # What is changed row by row becomes float64: it is read as such, not turned into a second table.
+    first = next((module for _, module, _ in loaded), None)
+    table = Rows.read(embeddings_path, np.float64 if getattr(first, "BY_ROW", False) else None)
+    arrays = {"steps": np.array(json.dumps(steps)), "columns": np.array(table.columns, dtype=str)}
+    for number, (name, module, config) in enumerate(loaded):
         with _named(number, name, embeddings_path):
-            fitted = module.fit(config, table)
-            table = module.transform(config, fitted, table)
+            fitted = module.fit(config, table.frame())
+            table = table.changed(module, config, fitted)
         arrays |= {f"{number}/{key}": value for key, value in fitted.items()}
         done.append(_done(name, module, config, fitted, table))
     _write(table, out_parquet, embeddings_path, done, level(steps))
@@ -104,8 +107,8 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
         arrays = dict(file)
     if "not_run" in arrays:
         raise NotRun(str(arrays["not_run"]))
-    table = _read(embeddings_path)
-    columns = contracts.feature_columns(table.columns)
+    table = Rows.read(embeddings_path, None)
+    columns = table.columns
     if columns != arrays["columns"].tolist():
         raise UserError(
             f"{embeddings_path}: has {len(columns)} features, {', '.join(columns[:2])}, ...; {fitted_npz} was fitted on "
@@ -116,7 +119,7 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
         name, module, config = _load(step)
         fitted = {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{number}/")}
         with _named(number, name, embeddings_path):
-            table = module.transform(config, fitted, table)
+            table = table.changed(module, config, fitted, None)  # a new plate or batch is corrected by all of its own rows
         done.append(_done(name, module, config, fitted, table))
     _write(table, output, embeddings_path, done, level(steps))
 
@@ -171,8 +174,9 @@ def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], d
             "Metadata_Control, set 'fit: all', or put this step before the step that aggregates them to one row."
         )
     fitted = {"rows": np.array(chosen.sum())}
+    taken = table if chosen.all() else table.loc[chosen]  # the same rows as a copy would be a second table
     for block, columns in contracts.feature_blocks(table.columns).items():
-        found = fit_one(features(table.loc[chosen], columns))
+        found = fit_one(features(taken, columns))
         if found is None:
             raise NotRun(f"the features of '{block}' are the same in all {chosen.sum()} rows fitted on: {nothing}.")
         fitted |= {f"{block}/{name}": value for name, value in found.items()}
@@ -180,8 +184,22 @@ def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], d
 
 
 def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:
-    """The feature columns as (N, F) float64."""
+    """The feature columns as (N, F) float64; not to be written to, they may be the table's own."""
     return table[contracts.feature_columns(table.columns) if columns is None else columns].to_numpy(dtype=np.float64)
+
+
+def gram(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Products (F, F) of the features of (N, F) values, centred and scaled, summed over rows; without a copy of many."""
+    parts = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
+    centred = ((part - center) / scale for part in parts)
+    return sum(part.T @ part for part in centred)
+
+
+def deviations(values: np.ndarray, ddof: int = 0) -> np.ndarray:
+    """Standard deviation (F,) of each feature of (N, F) values; without a copy of many."""
+    step = max(1, 2**22 // max(1, len(values)))
+    parts = [values[:, first : first + step].std(axis=0, ddof=ddof) for first in range(0, values.shape[1], step)]
+    return np.concatenate(parts)
 
 
 def members(table: pd.DataFrame, column: str) -> np.ndarray:
@@ -216,7 +234,7 @@ def _load(step: str | dict) -> tuple:
     return name, module, plugins.configure(module.Config, keys, f"profiles: {name}")
 
 
-def _done(name: str, module, config, fitted: dict, table: pd.DataFrame) -> dict:
+def _done(name: str, module, config, fitted: dict, table: Rows) -> dict:
     facts = module.facts(fitted) if hasattr(module, "facts") else {}
     # A key that is a word of Python's own carries an underscore as the name of a field.
     keys = {key.rstrip("_"): value for key, value in vars(config).items()}
@@ -232,15 +250,7 @@ def _named(number: int, name: str, path: str | Path):
         raise type(error)(f"{path}: step {number + 1}, {name}: {error}") from error
 
 
-def _read(path: str | Path) -> pd.DataFrame:
-    reason = contracts.not_run(path)
-    if reason is not None:
-        raise NotRun(reason)
-    return contracts.read_table(path, "embeddings")
-
-
-def _write(table: pd.DataFrame, path: str | Path, embeddings_path: str | Path, done: list[dict], reached: str) -> None:
-    if table.empty:
+def _write(table: Rows, path: str | Path, embeddings_path: str | Path, done: list[dict], reached: str) -> None:
+    if not len(table):
         raise NotRun(f"{embeddings_path}: no row is left after the steps {', '.join(step['step'] for step in done)}.")
-    about = {**contracts.about(embeddings_path), "steps": done, "level": reached}
-    contracts.write_table(table, path, "profiles", about)
+    table.write(path, {**contracts.about(embeddings_path), "steps": done, "level": reached})

@@ -27,8 +27,8 @@ KEYS = {
     "treatment": ("Metadata_Treatment",),
     "compound": ("Metadata_Compound",),
 }
-# Features summarised at once: bounds the memory taken by float64 copies.
-_COLUMNS_AT_ONCE = 128
+# Values summarised at once: bounds the memory taken by float64 copies.
+_VALUES_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -78,27 +78,29 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     NotRun
         If all rows are negative controls, which are no treatments.
     """
+    # Features are fetched last: a table of a million cells is not copied, filtered and sorted as a whole.
+    kept = [c for c in table.columns if c.startswith(("Metadata_", "Label_", "Split_"))]
+    metadata = table[kept].reset_index(drop=True)
     if {"treatment", "compound"} & set(config.parts):
-        if "Metadata_Control" in table:
-            table = table[(table["Metadata_Control"] != "negative").to_numpy(dtype=bool)]
-        table = table.assign(Metadata_Treatment=treatments(table)) if "treatment" in config.parts else table
+        if "Metadata_Control" in metadata:
+            metadata = metadata[(metadata["Metadata_Control"] != "negative").to_numpy(dtype=bool)]
+        if "treatment" in config.parts:
+            metadata = metadata.assign(Metadata_Treatment=treatments(metadata))
         # A well without treatment and without the mark of a control is an empty one.
         named = "Metadata_Treatment" if "treatment" in config.parts else "Metadata_Compound"
-        single(table, named)
-        table = table[(table[named] != "").to_numpy(dtype=bool)]
+        single(metadata, named)
+        metadata = metadata[(metadata[named] != "").to_numpy(dtype=bool)]
     keys = [column for part in config.parts for column in KEYS[part]]
     keys = list(dict.fromkeys(keys))
     for column in keys:
-        single(table, column)
-    if table.empty:
+        single(metadata, column)
+    if metadata.empty:
         raise NotRun("no row is left: all are negative controls or have no treatment.")
-    table = table.sort_values(keys, kind="stable")
-    groups = table.groupby(keys, sort=True, observed=True)
-    codes = groups.ngroup().to_numpy()
-    kept = [c for c in table.columns if c.startswith(("Metadata_", "Label_", "Split_"))]
-    metadata = pd.DataFrame({column: gathered(table[column], codes) for column in kept})
-    columns = contracts.feature_columns(table.columns)
-    return pd.concat([metadata, _summaries(table, columns, codes, config.with_)], axis=1)
+    metadata = metadata.sort_values(keys, kind="stable")
+    codes = metadata.groupby(keys, sort=True, observed=True).ngroup().to_numpy()
+    summaries = _summaries(table, metadata.index.to_numpy(), codes, config.with_)
+    metadata = pd.DataFrame({column: gathered(metadata[column], codes) for column in metadata})
+    return pd.concat([metadata, summaries], axis=1)
 
 
 def gathered(column: pd.Series, codes: np.ndarray) -> pd.Series:
@@ -126,11 +128,14 @@ def _distinct(values: np.ndarray) -> list:
     return sorted(value.item() if isinstance(value, np.generic) else value for value in found if not pd.isna(value))
 
 
-def _summaries(table: pd.DataFrame, columns: list[str], codes: np.ndarray, how: str) -> pd.DataFrame:
-    parts = []
-    for first in range(0, len(columns), _COLUMNS_AT_ONCE):
-        names = columns[first : first + _COLUMNS_AT_ONCE]
-        groups = pd.DataFrame(table[names].to_numpy(dtype=np.float64), columns=names).groupby(codes)
+def _summaries(table: pd.DataFrame, rows: np.ndarray, codes: np.ndarray, how: str) -> pd.DataFrame:
+    """Features of each group of the given rows."""
+    columns, parts = contracts.feature_columns(table.columns), []
+    step = max(1, _VALUES_AT_ONCE // len(rows))
+    for first in range(0, len(columns), step):
+        names = columns[first : first + step]
+        values = table[names].to_numpy(dtype=np.float64).T.take(rows, axis=1).T
+        groups = pd.DataFrame(values, columns=names, copy=False).groupby(codes)
         if how == "lower_median":
             parts.append(groups.quantile(0.5, interpolation="lower"))
         else:

@@ -22,6 +22,8 @@ from phenorep import contracts
 from phenorep.errors import NotRun, UserError
 from phenorep.profiles import FIT_REMEDY, features, members, negatives, with_features
 
+BY_ROW = True
+
 
 @dataclass(frozen=True)
 class Config:

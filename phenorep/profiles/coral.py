@@ -28,6 +28,8 @@ from phenorep import contracts
 from phenorep.errors import NotRun, UserError
 from phenorep.profiles import FIT_REMEDY, features, members, negatives, with_features
 
+BY_ROW = True
+
 
 @dataclass(frozen=True)
 class Config:
@@ -69,11 +71,12 @@ def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:
     fitted = {"batches": np.array(names, dtype=str), "rows": np.array([len(found) for found in rows])}
     for block, columns in contracts.feature_blocks(table.columns).items():
         values = features(table, columns)
-        pooled = _pooled([values[found] for found in rows])
+        moments = [_moments(values[found]) for found in rows]
+        pooled = _pooled(moments)
         if not np.trace(pooled["covariance"]) > 0:
             raise NotRun(f"the features of '{block}' are the same in all rows fitted on of each batch: nothing to align.")
         pooled["ridge"] = np.array(config.epsilon * np.trace(pooled["covariance"]) / len(columns))
-        centers, matrices = _alignments([values[found] for found in rows], pooled)
+        centers, matrices = _alignments(moments, pooled)
         found = pooled | {"centers": centers, "matrices": matrices}
         fitted |= {f"{block}/{name}": value for name, value in found.items()}
     return fitted
@@ -92,7 +95,7 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
         centers, matrices = fitted[f"{block}/centers"], fitted[f"{block}/matrices"]
         values = features(table, columns).copy()  # pandas lends its own array, which must not be written to
         if new:
-            found = _alignments([values[rows] for rows in own], pooled)
+            found = _alignments([_moments(values[rows]) for rows in own], pooled)
             centers, matrices = (np.concatenate(pair) for pair in zip((centers, matrices), found, strict=True))
         for number, name in enumerate([*known, *new]):
             rows = np.flatnonzero(batch == name)
@@ -130,19 +133,23 @@ def _rows(config: Config, batch: np.ndarray, chosen: np.ndarray, name: str) -> n
     return found
 
 
-def _pooled(parts: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Mean of all rows (F,) and their covariance within batches (F, F), of B arrays of (N_b, F)."""
-    rows = sum(len(part) for part in parts)
-    covariance = sum((len(part) - 1) * np.atleast_2d(np.cov(part.T)) for part in parts) / (rows - len(parts))
-    return {"mean": sum(part.sum(axis=0) for part in parts) / rows, "covariance": covariance}
+def _moments(values: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Number, sum (F,), mean (F,) and covariance (F, F) of a batch's rows (N, F)."""
+    return len(values), values.sum(axis=0), values.mean(axis=0), np.atleast_2d(np.cov(values.T))
 
 
-def _alignments(parts: list[np.ndarray], pooled: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Centre (B, F) and matrix (B, F, F) of each of B arrays of (N_b, F)."""
+def _pooled(moments: list[tuple]) -> dict[str, np.ndarray]:
+    """Mean of all rows (F,) and their covariance within batches (F, F)."""
+    rows = sum(n for n, *_ in moments)
+    covariance = sum((n - 1) * covariance for n, _, _, covariance in moments) / (rows - len(moments))
+    return {"mean": sum(total for _, total, *_ in moments) / rows, "covariance": covariance}
+
+
+def _alignments(moments: list[tuple], pooled: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (B, F) and matrix (B, F, F) of each batch."""
     target = _power(pooled["covariance"], pooled["ridge"], 0.5)
-    centers = np.stack([part.mean(axis=0) for part in parts])
-    matrices = [_power(np.atleast_2d(np.cov(part.T)), pooled["ridge"], -0.5) @ target for part in parts]
-    return centers, np.stack(matrices)
+    matrices = [_power(covariance, pooled["ridge"], -0.5) @ target for *_, covariance in moments]
+    return np.stack([mean for _, _, mean, _ in moments]), np.stack(matrices)
 
 
 def _power(covariance: np.ndarray, ridge: np.ndarray, exponent: float) -> np.ndarray:

@@ -20,7 +20,9 @@ import numpy as np
 import pandas as pd
 
 from phenorep import contracts
-from phenorep.profiles import features, fit_blocks, with_features
+from phenorep.profiles import deviations, features, fit_blocks, gram, with_features
+
+BY_ROW = True
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,15 @@ def analyse(config: Config, values: np.ndarray) -> dict[str, np.ndarray] | None:
     from sklearn.exceptions import ConvergenceWarning
 
     n, count = values.shape
-    center, deviation = values.mean(axis=0), values.std(axis=0)
+    center, deviation = values.mean(axis=0), deviations(values)
     # Features were stored as float32: what varies less than its last digit is rounding.
-    varying = np.flatnonzero(deviation > np.finfo(np.float32).eps * np.abs(values).max(axis=0))
+    varying = np.flatnonzero(deviation > np.finfo(np.float32).eps * np.maximum(values.max(axis=0), -values.min(axis=0)))
     if not len(varying):
         return None
     # The likelihood does not mind the features' units, the arithmetic does.
-    standardised = (values[:, varying] - center[varying]) / deviation[varying]
-    rows = _condensed(standardised)
+    if len(varying) < count:
+        values = values[:, varying]
+    rows = _condensed(values, center[varying], deviation[varying])
     factors = min(config.factors, len(varying), n - 1)
     # The likelihood, and with it the tolerance, counts rows.
     tolerance = config.tolerance * len(rows) / n
@@ -111,10 +114,11 @@ def analyse(config: Config, values: np.ndarray) -> dict[str, np.ndarray] | None:
     return {"center": center, "matrix": matrix, "loadings": spread, "noise": noise, "converged": np.array(converged)}
 
 
-def _condensed(values: np.ndarray) -> np.ndarray:
-    """At most 2 F rows with the mean 0 and the covariance of (N, F) centred values: all that the likelihood depends on."""
+def _condensed(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """At most 2 F rows with the mean 0 and the covariance of (N, F) values, standardised: all that the likelihood needs."""
     n, count = values.shape
     if n <= 2 * count:
-        return values
-    root = np.linalg.cholesky(values.T @ values / n + np.finfo(float).eps * np.eye(count)).T * np.sqrt(count)
+        return (values - center) / scale
+    covariance = gram(values, center, scale) / n
+    root = np.linalg.cholesky(covariance + np.finfo(float).eps * np.eye(count)).T * np.sqrt(count)
     return np.concatenate([root, -root])

@@ -17,6 +17,8 @@ import pandas as pd
 
 from phenorep.profiles import plate_zscore
 
+BY_ROW = True
+
 
 @dataclass(frozen=True)
 class Config:

@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 
 from phenorep import contracts
-from phenorep.profiles import features, fit_blocks, with_features
+from phenorep.profiles import deviations, features, fit_blocks, gram, with_features
+
+BY_ROW = True
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,20 @@ def whiten(config: Config, values: np.ndarray) -> dict[str, np.ndarray] | None:
     """Whitening of (N, F) values: see `fit`; None if they do not vary."""
     n, count = values.shape
     center = values.mean(axis=0) if config.center else np.zeros(count)
-    deviation = values.std(axis=0, ddof=1)
+    deviation = deviations(values, ddof=1)
     # Features were stored as float32: what varies less than its last digit is rounding.
     constant = deviation <= np.finfo(np.float32).eps * np.abs(values.mean(axis=0))
     scale = np.where(constant, 1.0, deviation) if config.scale else np.ones(count)
     if config.center and constant.all():
         return None
-    values = (values - center) / scale
     freedom = n - 1 if config.center else n
     if n <= count:  # fewer rows than features: the same vectors from the smaller matrix
+        values = (values - center) / scale
         eigenvalues, left = np.linalg.eigh(values @ values.T / freedom)
         vectors = values.T @ left
         vectors /= np.maximum(np.linalg.norm(vectors, axis=0), np.finfo(float).tiny)
     else:
-        eigenvalues, vectors = np.linalg.eigh(values.T @ values / freedom)
+        eigenvalues, vectors = np.linalg.eigh(gram(values, center, scale) / freedom)
     eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
     if not eigenvalues[0] > 0:
         return None

@@ -2,16 +2,17 @@
 
 A study of the configuration names its file: ``published: ws_dino``. Each row is one figure of the paper:
 
-- ``source``: the paper; ``table``: the number of its table; ``type``, ``row``, ``weak_label``, ``single_cell``, ``reference``:
-  what that table says of the row, in the paper's words, empty where it says nothing;
+- ``source``: the paper; ``table``: the number of its table; ``type``, ``row``, ``weak_label``, ``single_cell`` and
+  ``reference``: what that table says of the row, in the paper's words, empty where it says nothing;
 - ``metric``: a metric of phenorep's evaluations; ``value``: its share, 0 to 1; ``n``: of how many treatments;
 - ``statistic``: ``best`` (of the epochs, chosen by the very metric), ``mean`` (over epochs) or ``stated`` (neither is said);
 - ``method``, ``profile``: names of the study for the same thing; both empty where it has no such method.
 
 What a paper marks as not available is no figure and has no row. ``phenorep.report.published`` reads and checks the files.
 
-ws_dino.csv: tables 1, 2 and 3 of Cross-Zamirski et al. 2022. The paper states 103 treatments; that 92 are left for ``nscb`` is
-derived from the public annotation (treatments with a partner of their mechanism of another compound and batch, where taxol
-0.3 uM, which is in all batches, counts as in one). For figures that the paper takes from others the same numbers are taken.
+ws_dino.csv: tables 1, 2 and 3 of Cross-Zamirski et al. 2022. The paper states 103 treatments; that 92 are left for
+``nscb`` is derived from the public annotation (treatments with a partner of their mechanism of another compound and batch,
+where taxol 0.3 uM, which is in all batches, counts as in one). For figures that the paper takes from others the same numbers
+are taken.
 Table 1 holds the best epochs of table 2, so its trained models are ``best``; its ImageNet weights have no epochs.
 """

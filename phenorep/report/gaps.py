@@ -1,5 +1,8 @@
 """What a run did not do, and why: nothing is missing from the page in silence."""
 
+import json
+from pathlib import Path
+
 import pandas as pd
 
 from phenorep import contracts
@@ -60,6 +63,21 @@ def left_out(files: dict) -> pd.DataFrame:
             ].to_numpy():
                 found.append({"dataset": entry["dataset"], "plate": plate, "well": well, "site": site, "problem": problem})
     return pd.DataFrame(found, columns=["dataset", "plate", "well", "site", "problem"]).drop_duplicates(ignore_index=True)
+
+
+def dark_channels(files: dict) -> list[dict]:
+    """Channels that are of one grey level on whole plates: ``dataset, samples, channel, plates`` (text)."""
+    found: dict[tuple, list[str]] = {}
+    for entry in files.get("samples", []):
+        path = Path(entry["path"]).with_suffix(".json")
+        if tables.not_run(entry["path"]) is not None or not path.is_file():
+            continue
+        facts = json.loads(path.read_text())
+        for channel, deviation in zip(facts["channels"], facts["std"], strict=True):
+            if facts["count"] and deviation <= 0:
+                found.setdefault((entry["dataset"], entry["samples"], channel), []).append(entry["plate"])
+    names = ("dataset", "samples", "channel")
+    return [dict(zip(names, key, strict=True)) | {"plates": ", ".join(plates)} for key, plates in found.items()]
 
 
 def features(files: dict) -> list[dict]:

@@ -53,6 +53,7 @@ def make(plan: dict, output: str, folder: str, config: str | None = None) -> Non
             simulated=[name for name, dataset in plan["datasets"].items() if dataset.get("about", {}).get("simulated")],
             not_run=gaps.not_run(plan["files"]),
             missing=gaps.missing(plan["files"]),
+            dark=gaps.dark_channels(plan["files"]),
             undrawn=undrawn,
             left_out=left_out.head(ROWS_SHOWN).to_dict("records"),
             left_out_count=len(left_out),

@@ -137,6 +137,18 @@ def test_the_engine_is_stated_and_how_the_other_one_agrees(run):
         assert text in page
 
 
+def test_channels_without_signal_are_listed(tmp_path):
+    entries = []
+    for plate, deviation in (("P1", 0.0), ("P2", 3.0), ("P3", 0.0)):
+        path = tmp_path / f"{plate}.parquet"
+        pd.DataFrame({"Sample": ["1"]}).to_parquet(path)
+        path.with_suffix(".json").write_text(json.dumps({"channels": ["DNA", "Actin"], "count": 1, "std": [2.0, deviation]}))
+        entries.append({"dataset": "made", "samples": "cells", "plate": plate, "path": str(path)})
+    assert gaps.dark_channels({"samples": entries}) == [
+        {"dataset": "made", "samples": "cells", "channel": "Actin", "plates": "P1, P3"}
+    ]
+
+
 def test_figures_do_not_depend_on_the_time(run, tmp_path):
     folder, _, plan = run
     with drawing.style():

@@ -196,3 +196,10 @@ def test_wells_without_a_mechanism_are_left_out_and_counted():
 def test_settings_out_of_range_are_refused(keys):
     with pytest.raises(ValueError, match=next(iter(keys))):
         retrieval.Config(**keys)
+
+
+def test_scores_do_not_depend_on_whether_all_similarities_are_kept(monkeypatch):
+    table = wells(effect=1.0)
+    kept = evaluate(table)[2]
+    monkeypatch.setattr(retrieval, "_ALL_PAIRS", 0)
+    assert evaluate(table)[2] == kept
