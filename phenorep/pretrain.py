@@ -179,7 +179,7 @@ def check_signal(sources: Sources) -> None:
         print(f"WARNING: the channel {channel} is of one grey level on {len(plates)} plates, the first is {plates[0]}")
     if dark and all(len(dark.get(channel, ())) == sources.plates() for channel in sources.channels):
         names = ", ".join(sources.channels)
-        raise NotRun(f"all samples are of one grey level in {names}: there is nothing to learn. See FileName_* of the plates")
+        raise NotRun(f"all samples are of one grey level in {names}: there is nothing to learn. Look at its images")
 
 
 def build(recipe_class: type[Recipe], config, sources: Sources, seed: int, world: int = 1) -> Recipe:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from phenorep import contracts, plugins
 from phenorep.errors import NotRun, UserError
-from phenorep.profiles._rows import ROWS_AT_ONCE, Rows
+from phenorep.rows import ROWS_AT_ONCE, Rows
 
 # What a step can do whose key `fit` asks for negative controls that are not there.
 FIT_REMEDY = (

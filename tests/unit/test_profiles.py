@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep import contracts, plugins, profiles
+from phenorep import contracts, plugins, profiles, rows
 from phenorep.errors import NotRun, UserError
-from phenorep.profiles import _rows, features, plate_zscore, tvn
+from phenorep.profiles import features, plate_zscore, tvn
 
 WS_DINO = [
     {"aggregate": {"by": "field", "with": "lower_median"}},
@@ -123,9 +123,9 @@ def test_applying_a_fit_to_the_same_plates_gives_the_same_profiles(embeddings, t
 def test_rows_changed_a_few_at_a_time_are_those_changed_at_once(embeddings, tmp_path, monkeypatch, step):
     assert plugins.load("steps", profiles.parse(step)[0]).BY_ROW
     profiles.make(embeddings, ["plate_zscore", step], tmp_path / "a.parquet", tmp_path / "a.npz")
-    monkeypatch.setattr(_rows.Rows.changed, "__defaults__", (7,))
-    monkeypatch.setattr(_rows, "_VALUES_AT_ONCE", 100)
-    monkeypatch.setattr(_rows, "_ROWS_PER_GROUP", 10)
+    monkeypatch.setattr(rows.Rows.changed, "__defaults__", (7,))
+    monkeypatch.setattr(rows, "_VALUES_AT_ONCE", 100)
+    monkeypatch.setattr(rows, "_ROWS_PER_GROUP", 10)
     profiles.make(embeddings, ["plate_zscore", step], tmp_path / "b.parquet", tmp_path / "b.npz")
     first, second = (contracts.read_table(tmp_path / f"{name}.parquet", "profiles") for name in "ab")
     pd.testing.assert_frame_equal(first, second, check_exact=False, rtol=0, atol=1e-12)
@@ -139,7 +139,7 @@ def test_whitening_on_all_rows_does_not_depend_on_how_many_are_taken_at_once(mon
 
 
 def test_features_changed_row_by_row_take_the_place_of_the_old_ones(embeddings):
-    before = _rows.Rows.read(embeddings, np.float64)
+    before = rows.Rows.read(embeddings, np.float64)
     fitted = tvn.fit(tvn.Config(), before.frame())
     after = before.changed(tvn, tvn.Config(), fitted)
     assert np.shares_memory(before.values, after.values)
