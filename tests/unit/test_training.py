@@ -222,31 +222,6 @@ def test_threads_and_algorithms_are_set_and_given_back():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def darken(files: dict, channels: list[int], plates: int) -> dict:
-    """The sample set with some channels of one grey level on its first plates."""
-    for path in files["statistics"][:plates]:
-        facts = json.loads(Path(path).read_text())
-        facts["std"] = [0.0 if number in channels else value for number, value in enumerate(facts["std"])]
-        Path(path).write_text(json.dumps(facts))
-    return files
-
-
-@pytest.mark.parametrize(("channels", "plates"), [([1], 2), ([0, 1], 1)])
-def test_a_channel_without_signal_is_told(tmp_path, capsys, channels, plates):
-    files = darken(made_samples.write(tmp_path / "dark"), channels, plates)
-    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "simclr", {**KEYS, "epochs": 1}))
-    told = capsys.readouterr().out
-    assert f"WARNING: the channel Actin is of one grey level on {plates} plates" in told
-    assert ("the channel DNA is" in told) == (0 in channels)
-    assert load_file(tmp_path / "encoder.safetensors")
-
-
-def test_without_any_signal_nothing_is_trained(tmp_path):
-    files = darken(made_samples.write(tmp_path / "dark"), [1], 2)
-    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "simclr", {**KEYS, "channels": ["Actin"]}))
-    assert "one grey level in Actin" in encoders.metadata(tmp_path / "encoder.safetensors")["not_run"]
-
-
 def test_starting_from_another_encoder(tmp_path, files, undisturbed):
     start = str(undisturbed / "encoder.safetensors")
     keys = {**KEYS, "epochs": 1, "save_epochs": [0]}
