@@ -46,9 +46,7 @@ class Config:
     """What counts as the same batch, and how the chance level is found."""
 
     permutations: int = 100  # of mechanisms among compounds, for the shuffled control
-    several_batches: Literal["all", "median"] = (
-        "all"  # a treatment of several is of all of them, or of the median one as in [2]
-    )
+    several_batches: Literal["all", "median"] = "all"  # a treatment of several is in all, or in their median, as in [2]
 
     def __post_init__(self):
         if self.permutations < 1:
