@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import phenorep  # noqa: F401 (before torch: it says how threads wait)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
