@@ -10,6 +10,9 @@ import numpy as np
 from phenorep.simulation.cells import Bodies, Cells
 from phenorep.simulation.textures import noise
 
+# Traits are products of many effects: without a limit a strong one asks for millions of vesicles in a cell.
+_MOST = 1000
+
 
 def splat(y: np.ndarray, x: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
     """Add points of a weight to an image, each shared among its four nearest pixels: (size, size) float32."""
@@ -38,8 +41,8 @@ def _in_cell(y: np.ndarray, x: np.ndarray, cell: np.ndarray, owner: np.ndarray) 
 
 
 def _scatter(cells: Cells, number: np.ndarray, rng: np.random.Generator, reach: float) -> tuple[np.ndarray, ...]:
-    """Random points in the ellipses of the cells: cell index, y, x, each (M,)."""
-    cell = np.repeat(np.arange(len(number)), rng.poisson(number))
+    """Random points in the ellipses of the cells, at most some thousand in each: cell index, y, x, each (M,)."""
+    cell = np.repeat(np.arange(len(number)), rng.poisson(np.minimum(number, _MOST)))
     along, across = rng.normal(0, reach, (2, len(cell))) * cells.traits["cell_radius"][cell]
     stretch = np.sqrt(cells.traits["cell_aspect"][cell])
     along, across = along * stretch, across / stretch
@@ -68,7 +71,7 @@ def microtubules(cells: Cells, owner: np.ndarray, rng: np.random.Generator) -> n
     """Curved filaments that grow outwards from beside the nucleus: (H, W) float32."""
     traits, count = cells.traits, len(cells.y)
     dividing = cells.stage > 0
-    cell = np.repeat(np.arange(count), rng.poisson(traits["tubulin_filaments"]))
+    cell = np.repeat(np.arange(count), rng.poisson(np.minimum(traits["tubulin_filaments"], _MOST)))
     total = len(cell)
     # Some filaments start at the organising centre beside the nucleus, most elsewhere around and over it.
     side = rng.uniform(0, 2 * np.pi, count)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from phenorep import plugins
 from phenorep.datasets import simulated
 from phenorep.datasets.simulated import Config
 from phenorep.errors import UserError
-from phenorep.simulation import layout, phenotypes
+from phenorep.simulation import fibres, layout, phenotypes
 from phenorep.simulation.cells import _truth
 from phenorep.simulation.optics import ARTEFACTS, optics
 from phenorep.simulation.screen import artefacts_of, draw_field
@@ -201,6 +202,14 @@ def test_higher_concentration_shows_more_in_the_image():
 def test_effect_zero_changes_nothing():
     config = Config(effect=0.0)
     assert not phenotypes.compound_effect(config, "Actin disruptors", "SIM-201").any()
+
+
+def test_strong_effects_do_not_eat_the_memory():
+    """Traits are products of effects: a mean of millions of vesicles in a cell is possible, and is cut off."""
+    cells = SimpleNamespace(traits={"cell_radius": np.full(2, 10.0), "cell_aspect": np.ones(2)}, axis=np.zeros(2))
+    cells.y = cells.x = np.full(2, 48.0)
+    cell, y, x = fibres._scatter(cells, np.array([1e7, 3.0]), np.random.default_rng(0), 0.4)
+    assert len(cell) == len(y) == len(x) < 1500
 
 
 def test_no_variety_makes_cells_equal():
