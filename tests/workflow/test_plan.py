@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.workflow.conftest import ROOT
 
@@ -22,6 +23,15 @@ def test_demonstration_and_studies_plan(workflow):
     for name in ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "studies").glob("*.yaml"))]:
         result = workflow.snakemake("--dry-run", "--configfile", str(ROOT / name))
         assert result.returncode == 0, name + result.stdout + result.stderr
+
+
+def test_jobs_ask_for_a_gpu_where_one_will_be_used(workflow, screen):
+    asked = {}
+    for device in ("auto", "cpu", "cuda"):
+        result = workflow.snakemake("--dry-run", config=screen | {"compute": {"device": device}})
+        assert result.returncode == 0, result.stdout + result.stderr
+        asked[device] = (result.stdout + result.stderr).count("gpu=1")
+    assert asked == {"cpu": 0, "cuda": 2, "auto": 2 if list(Path("/dev").glob("nvidia[0-9]*")) else 0}
 
 
 def test_cellprofiler_and_the_comparison_of_both_engines(workflow, screen):

@@ -123,10 +123,14 @@ def training_threads(wildcards):
     return 8 if wildcards.method in plan.learning() else 1
 
 
+HAS_GPU = any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def gpus(wildcards):
-    """How many GPUs a job that computes with torch asks for."""
+    """How many GPUs a job that computes with torch asks for. On a machine that has none, `auto` must not wait for one."""
     compute = plan.blocks["compute"]
-    return 0 if compute["device"] == "cpu" else int(compute["devices"])
+    on_cpu = compute["device"] == "auto" and workflow.local_exec and not HAS_GPU
+    return 0 if on_cpu or compute["device"] == "cpu" else int(compute["devices"])
 
 
 def gpus_of_evaluation(wildcards):
