@@ -81,7 +81,7 @@ def test_costs_and_page_of_a_run_without_images(run):
     assert sorted(costs["rule"]) == ["evaluate", "evaluate", "import_features", "normalise", "normalise"]
     page = (folder / "reports" / "check" / "index.html").read_text()
     assert "none: features computed elsewhere" in page
-    assert "<td>not known</td>" in page  # what the labels showed that the features' encoder was trained on
+    assert '<b class="leak">not known</b>' in page  # what the labels showed that the features' encoder was trained on
     assert "Constant" in page
     for absent in ("montage", "Illumination", "real images", "Missing from this page"):
         assert absent not in page, absent
