@@ -63,11 +63,11 @@ def test_a_reworded_comment_reruns_nothing(finished, config):
 
 def test_changed_settings_of_a_method_retrain_that_method_alone(finished, config):
     config["methods"]["simclr"]["temperature"] = 0.2
-    # simclr: embeddings of epoch 1 and the final one; `both` is put together again; what follows from them.
+    # simclr: embeddings of epoch 1 and the final one; `both` is put together again at each; what follows from them.
     planned = finished.planned(config)
     assert planned["pretrain"] == 1
     assert planned["embed"] == 2
-    assert planned["concat"] == 1
+    assert planned["concat"] == 2
     assert set(planned) == {"pretrain", "embed", "concat", "normalise", "evaluate"}
 
 
