@@ -60,10 +60,6 @@ class Project:
         texts = ((path, path.read_text()[-1500:]) for path in sorted(self.folder.glob("logs/**/*.log")))
         return "\n".join(f"--- {path}\n{text}" for path, text in texts if "rror" in text)
 
-    def scores(self, config: dict) -> bytes:
-        """The table of scores as it lies on the disk."""
-        return (self.folder / "results" / "scores" / f"{config['name']}.csv").read_bytes()
-
 
 def tiny_config() -> dict:
     """Every stage once, on a screen that is drawn in seconds."""

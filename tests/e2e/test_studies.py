@@ -9,21 +9,21 @@ from phenorep import contracts
 from tests.e2e.conftest import Project
 from tests.unit import made_mirror
 
-PLATES = ["Week1_22123", "Week2_24121", "Week3_25421", "Week4_27481"]
+PLATES = ["Week1_22123", "Week2_24121"]
 
 
 def test_ws_dino_from_archives_to_its_tables(tmp_path):
-    """Two of its rows, for time: an encoder per channel that learns from compounds, and measurements of single cells."""
+    """Two of its rows on two plates, for time: an encoder that learns from compounds, and measurements of single cells."""
     project = Project(tmp_path)
     mirror = made_mirror.make_mirror(tmp_path / "mirror", PLATES)
     fewer = {
-        "datasets": {"bbbc021": {"path": str(mirror)}},
+        "datasets": {"bbbc021": {"path": str(mirror), "limit": {"plates": 2}}},
         "studies": {
-            "ws_dino": {"methods": ["ws_dino_all"], "profiles": ["tvn"], "evaluations": ["moa_matching"]},
+            "ws_dino": {"methods": ["ws_dino_dna"], "profiles": ["tvn"], "evaluations": ["moa_matching"]},
             "ws_dino_cells": {"methods": ["classical"], "profiles": ["ljosa"]},
         },
     }
-    fewer["studies"]["ws_dino"]["saved_epochs"] = {"methods": ["ws_dino_all"]}
+    fewer["studies"]["ws_dino"]["saved_epochs"] = {"methods": ["ws_dino_dna"]}
     (tmp_path / "fewer.yaml").write_text(yaml.safe_dump(fewer))
     files = ["studies/ws_dino.yaml", "studies/small/ws_dino.yaml", "fewer.yaml"]
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", *files]
@@ -33,9 +33,9 @@ def test_ws_dino_from_archives_to_its_tables(tmp_path):
 
     scores = contracts.read_scores(tmp_path / "results/scores/ws_dino_small.csv")
     scores = scores[scores.control == "none"]
-    along = scores[scores.method == "ws_dino_all"]
+    along = scores[scores.method == "ws_dino_dna"]
     assert set(along.epoch) == {"1", "2", "final"}
-    assert {"nsc", "nscb"} == set(along.metric)
+    assert set(along.metric) == {"nsc"}  # the made-up plates hold the same treatments, so nscb has none to match
     # It was trained on the compounds that it is scored on.
     assert set(along.leak) == {"well"}
     assert "nsc" in set(scores[scores.method == "classical"].metric)

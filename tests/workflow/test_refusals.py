@@ -2,6 +2,9 @@
 
 import pytest
 
+from phenorep.errors import UserError
+from phenorep.planning import Plan
+
 
 def unknown_key(config):
     config["methods"]["random"]["backbon"] = "resnet18"
@@ -173,9 +176,17 @@ def reserved_name(config):
         (reserved_name, ["'templates'", "another name"]),
     ],
 )
-def test_refused(workflow, screen, break_it, says):
+def test_refused(screen, break_it, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     break_it(screen)
-    message = workflow.refusal(screen)
+    with pytest.raises(UserError) as refused:
+        Plan(screen)
     for text in says:
-        assert text in message
+        assert text in str(refused.value)
+
+
+def test_snakemake_says_so_without_a_traceback(workflow, screen):
+    unknown_key(screen)
+    message = workflow.refusal(screen)
+    assert "configuration: methods: random: unknown key 'backbon'" in message
     assert "Traceback" not in message
