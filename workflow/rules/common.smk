@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import phenorep
-from phenorep import digests, inventory, plugins, preprocessing
+from phenorep import digests, inventory, machine, plugins, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -123,13 +123,10 @@ def training_threads(wildcards):
     return 8 if wildcards.method in plan.learning() else 1
 
 
-HAS_GPU = any(Path("/dev").glob("nvidia[0-9]*"))
-
-
 def gpus(wildcards):
     """How many GPUs a job that computes with torch asks for. On a machine that has none, `auto` must not wait for one."""
     compute = plan.blocks["compute"]
-    on_cpu = compute["device"] == "auto" and workflow.local_exec and not HAS_GPU
+    on_cpu = compute["device"] == "auto" and workflow.local_exec and not machine.has_gpu()
     return 0 if on_cpu or compute["device"] == "cpu" else int(compute["devices"])
 
 
