@@ -131,7 +131,8 @@ def job_pycytominer(path: str, method: str, output: str) -> None:
         table = normalize(table, spherize_method="PCA", **by)
     else:
         table = pd.concat([normalize(part, **by) for _, part in table.groupby("Metadata_Plate")], ignore_index=True)
-    wells = aggregate(table, ["Metadata_Plate", "Metadata_Well"], columns, operation="mean")
+    features = [name for name in table.columns if name not in metadata]  # whitened ones have names of their own
+    wells = aggregate(table, ["Metadata_Plate", "Metadata_Well"], features, operation="mean")
     wells.to_parquet(output)
 
 
@@ -192,7 +193,7 @@ def compare(embeddings: Path, folder: Path) -> pd.DataFrame:
 def difference(mine: Path, theirs: Path, whitened: bool) -> float:
     """Largest difference of wells, or of their distances where axes are free, as a share of the largest value."""
     tables = [pd.read_parquet(path).sort_values(["Metadata_Plate", "Metadata_Well"]) for path in (mine, theirs)]
-    values = [table[contracts.feature_columns(table.columns)].to_numpy(dtype=np.float64)[:300] for table in tables]
+    values = [table.filter(regex="^(drawn_|PC)").to_numpy(dtype=np.float64)[:300] for table in tables]
     if whitened:
         values = [np.linalg.norm(part[:, None] - part[None], axis=2) for part in values]
     return float(np.abs(values[0] - values[1]).max() / np.abs(values[0]).max())
