@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phenorep import encoders, plugins, pretrain, scores, training
+from phenorep import encoders, plugins, pretrain, scores
 from phenorep.batches import Source, Sources
 from phenorep.errors import UserError
 from phenorep.methods import classifier
 from phenorep.recipes import Batch
 from phenorep.store import Samples
-from tests.unit import made_samples
+from tests.unit import killed, made_samples
 
 KEYS = {"backbone": "resnet10t", "epochs": 3, "batch_size": 8, "warmup_epochs": 0, "weak_label": "compound"}
 
@@ -188,35 +188,9 @@ def test_training_tells_classes_apart_that_it_has_not_seen(tmp_path, files, caps
     assert nearest == table["Metadata_Compound"][rest].tolist()
 
 
-class Killed(Exception):
-    pass
-
-
 def test_killed_training_goes_on_to_the_same_encoder(tmp_path, files, monkeypatch):
-    keys = {**KEYS, "dropout": 0.2}
-    first, second = (
-        made_samples.pretrain_arguments(
-            tmp_path / name, files, "classifier", keys, compute={"device": "cpu", "checkpoint_minutes": 0}
-        )
-        for name in ("undisturbed", "killed")
-    )
-    pretrain.make(**first)
-    taken, take_step = [], training.Training._take_step
-
-    def killed_after(self, *given):
-        if len(taken) == 6:  # within the second epoch of four steps
-            raise Killed
-        taken.append(self.step)
-        return take_step(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_take_step", killed_after)
-        with pytest.raises(Killed):
-            pretrain.make(**second)
-    torch.manual_seed(99)
-    pretrain.make(**second)
-    contents = [(tmp_path / name / "encoder.safetensors").read_bytes() for name in ("undisturbed", "killed")]
-    assert contents[0] == contents[1]
+    """Within the second epoch of four steps."""
+    killed.check_that_it_goes_on(monkeypatch, tmp_path, files, "classifier", {**KEYS, "dropout": 0.2}, steps=6)
 
 
 def test_mixed_precision_trains(tmp_path, files):

@@ -13,7 +13,7 @@ from phenorep.errors import UserError
 from phenorep.methods import dino
 from phenorep.recipes import Batch
 from phenorep.store import Samples
-from tests.unit import made_samples
+from tests.unit import killed, made_samples
 
 KEYS = {
     "backbone": "resnet10t",
@@ -244,37 +244,11 @@ def test_lone_images_are_told(sources, capsys):
 # Training
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("steps", [2, 3])
 def test_killed_training_goes_on_to_the_same_encoder(tmp_path, files, monkeypatch, steps):
     """After an epoch of two steps, and from within one."""
     keys = {**KEYS, "weak_label": "compound", "drop_path": 0.2, "save_epochs": [0]}
-    first, second = (
-        made_samples.pretrain_arguments(
-            tmp_path / name, files, "dino", keys, compute={"device": "cpu", "checkpoint_minutes": 0}
-        )
-        for name in ("undisturbed", "killed")
-    )
-    pretrain.make(**first)
-    taken, take_step = [], training.Training._take_step
-
-    def killed_after(self, *given):
-        if len(taken) == steps:
-            raise Killed
-        taken.append(self.step)
-        return take_step(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_take_step", killed_after)
-        with pytest.raises(Killed):
-            pretrain.make(**second)
-    torch.manual_seed(99)
-    pretrain.make(**second)
-    files_of = [(tmp_path / name / "encoder.safetensors").read_bytes() for name in ("undisturbed", "killed")]
-    assert files_of[0] == files_of[1]
+    killed.check_that_it_goes_on(monkeypatch, tmp_path, files, "dino", keys, steps)
     untrained = load_file(tmp_path / "killed/epochs/0.safetensors")
     trained = load_file(tmp_path / "killed/encoder.safetensors")
     assert not torch.equal(untrained["conv1.0.weight"], trained["conv1.0.weight"])

@@ -15,7 +15,7 @@ from phenorep.checkpoints import Checkpoint
 from phenorep.errors import UserError
 from phenorep.recipes import PretrainConfig, Recipe
 from phenorep.store import Samples
-from tests.unit import made_samples
+from tests.unit import killed, made_samples
 
 KEYS = {"backbone": "resnet10t", "epochs": 3, "batch_size": 8, "warmup_epochs": 1, "projector": [16], "learning_rate": 0.01}
 
@@ -46,32 +46,14 @@ def assert_same(first, second):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize(("steps", "minutes"), [(4, 10), (5, 0), (8, 0)])
 def test_killed_training_goes_on_to_the_same_encoder(tmp_path, files, undisturbed, monkeypatch, capsys, steps, minutes):
     """After 4 of 9 steps from the last epoch's end; after 5 and 8 from within an epoch."""
     arguments = made_samples.pretrain_arguments(tmp_path, files, "simclr", {**KEYS, "save_epochs": [0, 2]})
     arguments["compute"] = {"device": "cpu", "checkpoint_minutes": minutes}
-    taken = []
-    take_step = training.Training._take_step
-
-    def killed_after(self, *given):
-        if len(taken) == steps:
-            raise Killed
-        taken.append(self.step)
-        return take_step(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_take_step", killed_after)
-        with pytest.raises(Killed):
-            pretrain.make(**arguments)
+    killed.kill(monkeypatch, arguments, steps)
     assert (tmp_path / "checkpoint.pt").is_file()
     assert not (tmp_path / "encoder.safetensors").exists()
-    torch.manual_seed(99)  # a new process: no random state is left over
-    np.random.seed(99)  # noqa: NPY002
     pretrain.make(**arguments)
     assert "training goes on at epoch" in capsys.readouterr().out
     assert (tmp_path / "encoder.safetensors").read_bytes() == (undisturbed / "encoder.safetensors").read_bytes()
@@ -83,8 +65,8 @@ def test_killed_training_goes_on_to_the_same_encoder(tmp_path, files, undisturbe
 def test_killed_between_the_last_epoch_and_the_outputs(tmp_path, files, undisturbed, monkeypatch):
     arguments = made_samples.pretrain_arguments(tmp_path, files, "simclr", {**KEYS, "save_epochs": [0, 2]})
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "deliver_epochs", lambda *given: (_ for _ in ()).throw(Killed))
-        with pytest.raises(Killed):
+        patch.setattr(Checkpoint, "deliver_epochs", lambda *given: (_ for _ in ()).throw(killed.Killed))
+        with pytest.raises(killed.Killed):
             pretrain.make(**arguments)
     (tmp_path / "encoder.safetensors").unlink()  # Snakemake removes what an interrupted job declared
     pretrain.make(**arguments)

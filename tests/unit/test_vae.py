@@ -11,7 +11,7 @@ from phenorep.errors import UserError
 from phenorep.methods import vae
 from phenorep.recipes import Batch
 from phenorep.store import Samples
-from tests.unit import made_samples
+from tests.unit import killed, made_samples
 
 KEYS = {"widths": [8, 16], "latent": 6, "epochs": 2, "batch_size": 8, "warmup_epochs": 0}
 
@@ -225,35 +225,10 @@ def test_collapse_is_told(tmp_path, sources, capsys):
     assert any("WARNING: epoch 30: no dimension" in line and "Lower beta" in line for line in told)
 
 
-class Killed(Exception):
-    pass
-
-
 def test_killed_training_goes_on_to_the_same_encoder(tmp_path, files, monkeypatch):
+    """Within the second epoch of three steps."""
     keys = {**KEYS, "adversarial": True, "adversarial_ramp": 0.1}
-    first, second = (
-        made_samples.pretrain_arguments(
-            tmp_path / name, files, "vae", keys, compute={"device": "cpu", "checkpoint_minutes": 0}
-        )
-        for name in ("undisturbed", "killed")
-    )
-    pretrain.make(**first)
-    taken, take_step = [], training.Training._take_step
-
-    def killed_after(self, *given):
-        if len(taken) == 4:  # within the second epoch of three steps
-            raise Killed
-        taken.append(self.step)
-        return take_step(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_take_step", killed_after)
-        with pytest.raises(Killed):
-            pretrain.make(**second)
-    torch.manual_seed(99)
-    pretrain.make(**second)
-    contents = [(tmp_path / name / "encoder.safetensors").read_bytes() for name in ("undisturbed", "killed")]
-    assert contents[0] == contents[1]
+    killed.check_that_it_goes_on(monkeypatch, tmp_path, files, "vae", keys, steps=4)
 
 
 @pytest.mark.parametrize(
