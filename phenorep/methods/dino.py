@@ -115,7 +115,8 @@ class Recipe(recipes.Recipe):
         config = self.config
         self.teacher = self.encoder  # without stochastic depth
         if config.weights != "none":
-            load_published(self.teacher, config, len(self.channels))
+            remedy = f"set global_size to what {config.backbone} was published for."
+            weights.start(self.teacher, config.backbone, config.weights, len(self.channels), remedy)
         self.encoder = self._student()
         self.head, self.teacher_head = self._head(), self._head()
         self.on_weights_loaded(self.teacher)
@@ -239,9 +240,3 @@ class Recipe(recipes.Recipe):
 def _full(outputs: torch.Tensor) -> torch.Tensor:
     """At least float32, whatever precision the networks run in: sharp softmaxes need it."""
     return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-
-
-def load_published(network: torch.nn.Module, config: Config, channels: int) -> None:
-    """Put published weights into a network for `channels` planes, in place; see `weights.start`."""
-    remedy = f"set global_size to what {config.backbone} was published for."
-    weights.start(network, config.backbone, config.weights, channels, remedy)

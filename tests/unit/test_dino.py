@@ -290,6 +290,14 @@ def test_init_reaches_student_and_teacher(tmp_path, files):
 # Configuration and published weights
 
 
+def started(weights, channels: int, **keys) -> dino.Recipe:
+    """A recipe that starts from weights in a file."""
+    config = dino.Config(backbone="vit_tiny_patch16_224", weights=str(weights), output_dim=16, head=(8, 8), **keys)
+    recipe = dino.Recipe(config, [f"C{number}" for number in range(channels)], (64, 64))
+    recipe.setup()
+    return recipe
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_published_weights_see_a_channel_as_a_grey_image(tmp_path, channels):
     torch.manual_seed(0)
@@ -297,9 +305,7 @@ def test_published_weights_see_a_channel_as_a_grey_image(tmp_path, channels):
     torch.save(
         {"teacher": {f"module.backbone.{name}": value for name, value in published.state_dict().items()}}, tmp_path / "w.pt"
     )
-    config = dino.Config(backbone="vit_tiny_patch16_224", weights=str(tmp_path / "w.pt"))
-    network = dino.Recipe.build_encoder(config, channels, (64, 64))
-    dino.load_published(network, config, channels)
+    network = started(tmp_path / "w.pt", channels).teacher
     grey = torch.randn(1, 1, 224, 224)
     with torch.inference_mode():
         found = network.eval()(grey.expand(-1, channels, -1, -1))
@@ -309,9 +315,8 @@ def test_published_weights_see_a_channel_as_a_grey_image(tmp_path, channels):
 
 def test_published_weights_of_another_size_are_named(tmp_path):
     torch.save(encoders.backbone("vit_tiny_patch16_224", 3).state_dict(), tmp_path / "w.pt")
-    config = dino.Config(backbone="vit_tiny_patch16_224", weights=str(tmp_path / "w.pt"), global_size=96)
     with pytest.raises(UserError, match="set global_size"):
-        dino.load_published(dino.Recipe.build_encoder(config, 1, (96, 96)), config, 1)
+        started(tmp_path / "w.pt", 1, global_size=96)
 
 
 @pytest.mark.parametrize(
