@@ -16,6 +16,7 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/normalise.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/label.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -25,3 +26,8 @@ rule all:
         f"reports/{plan.name}/index.html",
         f"results/scores/{plan.name}.csv",
         f"results/costs/{plan.name}.csv",
+
+
+rule annotate:
+    input:
+        f"reports/{plan.name}/annotate.html",

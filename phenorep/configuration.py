@@ -18,7 +18,7 @@ FRAME = {
     "datasets": {"use"},
     "samples": {"use", "of", "where"},
     "methods": {"use", "from", "init", "train"},
-    "evaluations": {"use", "by"},
+    "evaluations": {"use", "by", "train"},
 }
 # Name of the sample set and of the method of datasets that hold features computed elsewhere.
 IMPORTED = "imported"
@@ -34,7 +34,7 @@ def resolve(config: dict) -> dict:
     dict
         ``datasets``, ``samples``, ``methods`` and ``evaluations``: {name: {"use": plug-in, frame keys..., "keys": {...}}};
         ``profiles``: {name: [{"step": plug-in, "keys": {...}}]}; ``studies`` with all defaults; ``name``, ``preprocess``,
-        ``compute``.
+        ``compute``, ``annotations``; ``abnormality`` with all defaults (None: not asked for) and ``annotate``.
 
     Raises
     ------
@@ -47,7 +47,10 @@ def resolve(config: dict) -> dict:
     resolved["profiles"] = {name: _steps(name, steps) for name, steps in (config.get("profiles") or {}).items()}
     resolved["name"] = str(config["name"])
     resolved["preprocess"] = config.get("preprocess") or {}
-    resolved["compute"] = _compute(config.get("compute") or {})
+    resolved["compute"] = _with_defaults("compute", config.get("compute") or {}, "devices.py", "Compute")
+    resolved["annotations"] = {str(samples): str(path) for samples, path in (config.get("annotations") or {}).items()}
+    resolved["abnormality"] = _abnormality(config.get("abnormality"))
+    resolved["annotate"] = _annotate(config.get("annotate") or {})
     resolved["studies"] = {name: _study(name, study, resolved) for name, study in config["studies"].items()}
     if any(holds_features(block) for block in resolved["datasets"].values()):
         for kind in ("samples", "methods"):
@@ -96,12 +99,31 @@ def _check_frame(config: dict) -> None:
         raise UserError(f"{where}: {error.message}.")
 
 
-def _compute(values: dict) -> dict:
-    known = plugins.dataclass_keys(plugins.ROOT / "devices.py", "Compute")
+def _with_defaults(name: str, values: dict, file: str, config_class: str) -> dict:
+    """A plain block with the defaults of the dataclass that its job builds from it."""
+    known = plugins.dataclass_keys(plugins.ROOT / file, config_class)
     for key in values:
         if key not in known:
-            raise UserError(f"compute: unknown key '{key}'. {plugins.suggest(key, known)}")
+            raise UserError(f"{name}: unknown key '{key}'. {plugins.suggest(key, known)}")
     return known | values
+
+
+def _abnormality(values: dict | None) -> dict | None:
+    if values is None:
+        return None
+    block = _with_defaults("abnormality", values, "abnormality.py", "Config")
+    return block | {"seed": int(block["seed"])}
+
+
+def _annotate(values: dict) -> dict:
+    frame = {"samples": "", "method": "", "seed": 0}
+    keys = {key: value for key, value in values.items() if key not in frame}
+    known = plugins.dataclass_keys(plugins.ROOT / "annotating.py", "Config") if keys else {}
+    for key in keys:
+        if key not in known:
+            raise UserError(f"annotate: unknown key '{key}'. {plugins.suggest(key, [*known, *frame])}")
+    chosen = frame | {key: value for key, value in values.items() if key in frame}
+    return chosen | {"seed": int(chosen["seed"]), "keys": keys}
 
 
 def _blocks(kind: str, blocks: dict) -> dict:

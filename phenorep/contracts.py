@@ -28,6 +28,7 @@ REQUIRED = {
     "field_quality": (*FIELD, "Problem", "Count_Nuclei"),
     "samples": (*FIELD, "Sample"),
     "embeddings": (*FIELD, "Sample"),
+    "abnormality": (*FIELD, "Sample", "abnormality"),
     "profiles": (),
     "details": (),
 }

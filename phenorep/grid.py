@@ -127,7 +127,10 @@ def _level(plan: "Plan", profile: str) -> str:
 
 def _lacking(plan: "Plan", dataset: str, method: str, evaluation: str) -> str | None:
     """What an evaluation needs that a method does not have on this dataset; None if it has all."""
-    constants = plugins.constants("evaluations", plan.blocks["evaluations"][evaluation]["use"])
+    block = plan.blocks["evaluations"][evaluation]
+    constants = plugins.constants("evaluations", block["use"])
+    if block.get("train") and (reason := plan.unlike(method, block["train"])):
+        return f"{evaluation} learns from {block['train']}; {reason}"
     if "encoder" in constants["NEEDS"] and (instead := plan.without_encoder(method)):
         return f"{evaluation} needs an encoder, {method} {instead}"
     if "samples" in constants["NEEDS"] and dataset in plan.without_images():

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from phenorep import __version__, plugins
+from phenorep import __version__, labelling, plugins
 from phenorep.planning import Encoded, Plan
 
 
@@ -14,7 +14,7 @@ def files(plan: Plan) -> dict[str, list[dict]]:
     -------
     dict
         ``scores``, ``details``, ``profiles``, ``embeddings``, ``training``, ``fields``, ``quality``, ``illumination``,
-        ``samples``, ``measurements`` and ``costs`` (benchmark files, with the ``rule`` that left them).
+        ``samples``, ``measurements``, ``abnormality`` and ``costs`` (benchmark files, with the ``rule`` that left them).
     """
     found: dict[str, list[dict]] = {"scores": [], "details": []}
     profiles, embeddings, encoders = {}, {}, {}
@@ -30,6 +30,12 @@ def files(plan: Plan) -> dict[str, list[dict]]:
         if score["profile"] != "none":
             path = encoded.path("profiles", f"{encoded.epoch}/{score['profile']}.parquet")
             profiles[path] = {**vars(encoded), "profile": score["profile"], "path": path}
+    found["abnormality"] = []
+    for own in labelling.abnormalities(plan):
+        found["abnormality"].append({**vars(own), "path": labelling.path(own)})
+        for one in filter(None, [own, labelling.trained(plan, own)]):
+            encoders[one] = None
+            embeddings[one] = {**vars(one), "path": one.path("embeddings", f"{one.epoch}.parquet")}
     waiting = list(embeddings)
     while waiting:  # members may be combined themselves
         for own in plan.parts(waiting.pop(0)):
@@ -63,7 +69,11 @@ def _plate_files(plan: Plan) -> dict[str, list[dict]]:
             found["illumination"].append({**where, "path": f"results/{dataset}/illumination/{plate}.npz"})
             if plan.preprocess.check:
                 found["engines"].append({**where, "path": f"results/{dataset}/engines/{plate}.parquet"})
-    for dataset, samples in sorted({(s["dataset"], s["samples"]) for s in studies if s["dataset"] in imaged}):
+    wanted = {(s["dataset"], s["samples"]) for s in studies if s["dataset"] in imaged}
+    # What was left out is told from the set that it was left out of.
+    wanted |= {(view["dataset"], name) for view in labelling.cleaned(plan) for name in (view["samples"], view["parent"])}
+    wanted |= {(one.dataset, one.samples) for one in labelling.abnormalities(plan)}
+    for dataset, samples in sorted(wanted):
         for plate, path in zip(plan.plates(dataset), plan.sample_files(dataset, samples)["tables"], strict=True):
             found["samples"].append({"dataset": dataset, "samples": samples, "plate": plate, "path": path})
     return found
@@ -91,6 +101,7 @@ _MAKERS = {
     "embeddings": "embed",
     "profiles": "normalise",
     "details": "evaluate",
+    "abnormality": "abnormality",
 }
 
 
@@ -140,6 +151,7 @@ def summary(plan: Plan) -> dict:
         "skipped": plan.skipped,
         "not_applicable": plan.not_applicable,
         "engine": plan.preprocess.engine,
+        "cleaned": labelling.cleaned(plan),
         "files": {
             "scores": f"results/scores/{plan.name}.csv",
             "costs": f"results/costs/{plan.name}.csv",

@@ -6,7 +6,7 @@ It is made whenever Snakemake starts, also for a dry run, so it imports neither 
 from functools import cached_property
 from pathlib import Path
 
-from phenorep import configuration, digests, grid, plugins, preprocessing, references, saved_epochs
+from phenorep import configuration, digests, grid, labelling, plugins, preprocessing, references, saved_epochs
 from phenorep.errors import UserError
 from phenorep.grid import Encoded
 
@@ -32,6 +32,7 @@ class Plan:
         if pipeline is not None and not Path(pipeline).is_file():
             raise UserError(f"preprocess: pipeline: there is no file {pipeline}; it starts at the working directory.")
         references.check(self.blocks, self.members, self.without_encoder, self.has_alternatives)
+        labelling.check(self)
         # Whatever is wrong with plates, levels and epochs is said here, not in the middle of Snakemake's own planning.
         for study in self.blocks["studies"].values():
             self.plates(study["dataset"])
@@ -204,7 +205,7 @@ class Plan:
             # A folder that moved holds the same images.
             found.append({key: value for key, value in self.blocks["datasets"][dataset]["keys"].items() if key != "path"})
             while samples:
-                found.append(self.blocks["samples"][samples])
+                found += [self.blocks["samples"][samples], *labelling.decisive(self, dataset, samples)]
                 samples = self.blocks["samples"][samples].get("of")
         block = self.blocks["methods"][encoded.method]
         if "init" in block:
@@ -281,6 +282,10 @@ class Plan:
     def parts(self, whole: Encoded) -> list[Encoded]:
         """Tables of embeddings that a combined method puts side by side, in their order; none for another method."""
         return grid.parts(self, whole)
+
+    def unlike(self, method: str, train: str) -> str | None:
+        """Why a method has no features of the same encoder on another sample set; None if it has."""
+        return labelling.unlike(self, method, train)
 
     def needs(self, evaluation: str) -> set[str]:
         """Sorts of files that an evaluation reads."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from phenorep import folds
 from phenorep.configuration import holds_features, is_imported
 from phenorep.errors import UserError
-from phenorep.plugins import suggest
+from phenorep.plugins import constants, suggest
 
 KINDS = ("datasets", "samples", "methods")
 SOURCE_KEYS = ("samples", "where", "labels", "hold_out")
@@ -64,6 +64,13 @@ def check(
             suggestion = suggest(block["of"], known)
             raise UserError(f"samples: {name}: of: there is no sample set '{block['of']}'. {suggestion}")
     _refuse_circles({(n,): [(b["of"],)] if "of" in b else [] for n, b in blocks["samples"].items()}, "samples", "of")
+    for name, block in blocks["evaluations"].items():
+        if "train" in block:
+            parse(blocks, block["train"], f"evaluations: {name}: train: samples")
+            if not constants("evaluations", block["use"]).get("TRAIN"):
+                raise UserError(
+                    f"evaluations: {name}: train: {block['use']} does not learn from another sample set. Leave the key out."
+                )
     edges: dict[tuple, list[tuple]] = {}
     for study in blocks["studies"].values():
         for method in study["methods"]:

@@ -95,13 +95,16 @@ def make_view(samples: dict, inputs, outputs) -> None:
     samples
         The sample set's block: ``use`` (a plug-in; None takes whole samples), ``keys`` and ``where``.
     inputs
-        Paths of the parent's `table` and `statistics`, and of the `array` that holds its samples, as attributes.
+        Paths of the parent's `table` and `statistics`, of the `array` that holds its samples and, where samples are left out
+        by it, of their `abnormality`, as attributes.
     outputs
         Paths of the `table` and the `statistics`, as attributes.
     """
     place = f"samples: {Path(outputs.table).parent.name}"
     parent = contracts.read_table(inputs.table, "samples")
     facts = read_statistics(inputs.statistics)
+    if given := getattr(inputs, "abnormality", None):
+        parent = with_abnormality(parent, given, Path(outputs.table).stem)
     table, size = sampling.view(samples, parent, facts, place)
 
     array = _open_array(inputs.array)
@@ -110,6 +113,26 @@ def make_view(samples: dict, inputs, outputs) -> None:
         sums.add(_window(array[index], window, size)[None])
     facts = facts | {"shape": [facts["shape"][0], *size], "of": str(inputs.array)}
     _finish(table, facts, sums, samples, outputs)
+
+
+def with_abnormality(table: pd.DataFrame, path: str | Path, plate: str) -> pd.DataFrame:
+    """A plate's samples with the column `abnormality`.
+
+    Raises
+    ------
+    UserError
+        If it was not computed, or not of these samples.
+    """
+    if reason := contracts.not_run(path):
+        raise UserError(f"{path}: the abnormality of samples was not computed: {reason}")
+    known = contracts.read_table(path, "abnormality", ["Metadata_Plate", "Sample", "abnormality"])
+    known = known[known["Metadata_Plate"] == plate].set_index("Sample")["abnormality"]
+    values = known.reindex(table["Sample"]).to_numpy()
+    if np.isnan(values).any():
+        raise UserError(
+            f"{path}: has no abnormality of {np.isnan(values).sum()} samples of plate {plate}. Remove it and run again."
+        )
+    return table.assign(abnormality=values)
 
 
 def read_statistics(path: str | Path) -> dict:

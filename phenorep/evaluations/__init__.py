@@ -1,9 +1,11 @@
 """From profiles or embeddings to scores: each evaluation is a file of this folder.
 
 An evaluation declares what it ``NEEDS``, the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for each
-of its ``METRICS`` range, direction and reference; and, by ``ALTERNATIVES = True``, that it can evaluate each row in features
-of its own (`phenorep.alternatives`). It holds a frozen `Config` and ``evaluate(config, inputs, seed)``, which returns scores
-and details. Details are one table; its first column, ``part``, says what a row is:
+of its ``METRICS`` range, direction and reference. It may declare that it can evaluate each row in features of its own
+(``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set (``TRAIN = True``, the key
+``train``), and along which key of their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
+``evaluate(config, inputs, seed)``, which returns scores and details. Details are one table; its first column, ``part``, says
+what a row is:
 
 - ``item``: ``item`` (a well, a sample), ``metric``, ``settings`` and ``value``, of which the metric is the mean;
 - ``pair``: the same for matched treatments, ``treatment`` and ``correct``; from both, methods are compared item by item;
@@ -18,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import alternatives, contracts, plugins, scores
+from phenorep import alternatives, annotations, contracts, plugins, scores
 from phenorep.errors import NotRun, UserError
 
 SEED = 0  # of bootstrap draws and permutations: the same for all methods, so that they are compared on the same draws
@@ -48,6 +50,7 @@ class Inputs:
     benchmark: Path | None = None
     compute: dict = field(default_factory=dict)
     alternatives: dict[str, dict] = field(default_factory=dict)  # see `phenorep.alternatives`; empty: the same for all rows
+    train: "Inputs | None" = None  # the same of another sample set, which is learnt from; None: the rows themselves
     subset: tuple[str, str] | None = None  # column and value of the rows to evaluate; tables hold these alone already
 
     def rows(self, table: pd.DataFrame) -> np.ndarray:
@@ -68,7 +71,8 @@ def make(
         ``{"use": file, "keys": {...}, "by": column or None}``.
     inputs
         Paths by what the evaluation needs: ``profiles``, ``embeddings``, ``benchmark``; for samples ``tables`` and
-        ``statistics``, one per plate.
+        ``statistics``, one per plate; ``annotations`` of the samples, where there are any. The same with ``train_`` before
+        their names are of another sample set, from which the evaluation learns.
     encoder
         The encoder's file.
     row
@@ -171,11 +175,8 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
     opened, about = {"compute": compute}, {}
     for kind in ("profiles", "embeddings"):
         if kind in module.NEEDS:
-            path = inputs.get(kind)
-            if contracts.not_run(path) is not None:
-                raise NotRun(contracts.not_run(path))
-            opened[kind] = contracts.read_table(path, kind)
-            about = about or contracts.about(path)
+            opened[kind] = _table(inputs, kind)
+            about = about or contracts.about(inputs.get(kind))
             opened["alternatives"] = about.get("alternatives") or {}
     if "benchmark" in module.NEEDS:
         opened["benchmark"] = Path(inputs.get("benchmark"))
@@ -185,12 +186,33 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
         opened["encoder"] = Path(encoder)
         about = about or {"encoder": encoders.stated(encoder)}
     if "samples" in module.NEEDS:
-        from phenorep.store import Samples
-
-        opened["samples"] = Samples.open(list(inputs.get("tables")), list(inputs.get("statistics")))
+        opened["samples"] = _samples(inputs)
+    if inputs.get("train_tables") or inputs.get("train_embeddings"):
+        learnt = {"embeddings": _table(inputs, "train_embeddings")} if "embeddings" in module.NEEDS else {}
+        learnt |= {"samples": _samples(inputs, "train_")} if "samples" in module.NEEDS else {}
+        opened["train"] = Inputs(**learnt)
     tables = [opened[kind] for kind in ("profiles", "embeddings") if kind in opened]
     tables += [opened["samples"].table] if "samples" in opened else []
     return Inputs(**opened), tables[0] if tables else pd.DataFrame(), about
+
+
+def _table(inputs: dict, name: str) -> pd.DataFrame:
+    """Profiles or embeddings; these with the labels of the annotations."""
+    path, start = inputs.get(name), "train_" if name.startswith("train_") else ""
+    if (reason := contracts.not_run(path)) is not None:
+        raise NotRun(reason)
+    table = contracts.read_table(path, name.removeprefix("train_"))
+    given = inputs.get(f"{start}annotations")
+    return annotations.join(table, given) if given and "Sample" in table else table
+
+
+def _samples(inputs: dict, start: str = ""):
+    from phenorep.store import Samples
+
+    samples = Samples.open(*(list(inputs.get(f"{start}{kind}")) for kind in ("tables", "statistics")))
+    if given := inputs.get(f"{start}annotations"):
+        samples.table = annotations.join(samples.table, given)
+    return samples
 
 
 def _leak(about: dict, table: pd.DataFrame, dataset: str, target: str | None) -> str:

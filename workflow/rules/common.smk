@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import phenorep
-from phenorep import digests, inventory, machine, plugins, preprocessing
+from phenorep import digests, inventory, labelling, machine, plugins, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -265,6 +265,70 @@ def if_needed(what, files):
         return files(wildcards) if callable(files) else files.format(**wildcards)
 
     return found
+
+
+# -- labels of single images -----------------------------------------------------------------------------------------
+
+
+def annotations_of(wildcards):
+    """Labels that somebody gave the samples of this set."""
+    return labelling.annotations(plan, wildcards.dataset, wildcards.samples) or []
+
+
+def of_train(kind):
+    """A function from wildcards to files of the sample set from which an evaluation learns; none if it is the same."""
+
+    def found(wildcards):
+        train = plan.settings("evaluations", wildcards.evaluation).get("train")
+        return _of_other(labelling.trained(plan, encoded(wildcards), train), kind) if train else []
+
+    return found
+
+
+def abnormality_train(kind):
+    """The same of the classifier of abnormal images."""
+    return lambda wildcards: _of_other(labelling.trained(plan, encoded(wildcards)), kind)
+
+
+def _of_other(other, kind):
+    if other is None:
+        return []
+    if kind == "annotations":
+        return labelling.annotations(plan, other.dataset, other.samples) or []
+    if kind == "embeddings":
+        return other.path("embeddings", f"{other.epoch}.parquet")
+    return plan.sample_files(other.dataset, other.samples)[kind]
+
+
+def abnormality_of_view(wildcards):
+    """The abnormality by which a view leaves samples out."""
+    return labelling.of_view(plan, wildcards.dataset, wildcards.samples) or []
+
+
+def abnormality_settings(wildcards):
+    """How the probability of being abnormal is computed, without what names its files."""
+    block = plan.blocks["abnormality"] or {}
+    return {key: value for key, value in block.items() if key not in ("samples", "seed")}
+
+
+def page_samples(kind):
+    """A function from wildcards to files of the sample set that is annotated."""
+    return lambda wildcards: plan.sample_files(*labelling.annotated(plan))[kind]
+
+
+def page_embeddings(wildcards):
+    """Embeddings by which the page chooses its samples."""
+    return labelling.page_embeddings(plan) or []
+
+
+def page_annotations(wildcards):
+    """Labels that the page shows from its start."""
+    return labelling.annotations(plan, *labelling.annotated(plan)) or []
+
+
+def page_settings(wildcards):
+    """What the page is of, and its keys."""
+    return {"samples": "/".join(labelling.annotated(plan)), "keys": plan.blocks["annotate"]["keys"]}
 
 
 # -- what the report reads ---------------------------------------------------------------------------------------------

@@ -268,6 +268,7 @@ rule view:
         table=parent(".parquet"),
         statistics=parent(".json"),
         array=parent_array,
+        abnormality=abnormality_of_view,
     output:
         table="results/{dataset}/samples/{samples}/{plate}.parquet",
         statistics="results/{dataset}/samples/{samples}/{plate}.json",

@@ -56,6 +56,7 @@ rule page:
         illumination=report_files("illumination"),
         engines=report_files("engines"),
         samples=report_files("samples"),
+        abnormality=report_files("abnormality"),
     output:
         page=report("reports/{name}/index.html", caption="../../reports/captions/page.rst", category="Report"),
         figures=directory("reports/{name}/figures"),

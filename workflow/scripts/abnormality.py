@@ -1,0 +1,4 @@
+from phenorep import abnormality, logs, records
+
+with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+    abnormality.make(snakemake.input, snakemake.params.abnormality, snakemake.output[0])
