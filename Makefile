@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test format report setup setup-dev cellprofiler unlock lock clean
+.PHONY: help demo annotate test format report setup setup-dev cellprofiler unlock lock clean
 
 # Another Python 3.11, where it is not called so: make demo PYTHON=/path/to/python3.11
 PYTHON ?= python3.11 python3 python
@@ -40,6 +40,10 @@ demo: .venv/.requirements ## Set up, then run the demonstration; the report is r
 	fi
 	snakemake "$${engine[@]}" $(SNAKEMAKE_ARGS)
 
+annotate: .venv/.requirements ## Write the demonstration's page for marking images, reports/demo/annotate.html
+	@python -m phenorep.locks
+	snakemake annotate $(SNAKEMAKE_ARGS)
+
 # All checks run, so that one call shows everything that is wrong; pytest's summary comes last.
 test: .venv/.requirements-dev ## Set up, then run all checks and tests
 	@$(CELLPROFILER_IF_POSSIBLE)
@@ -50,7 +54,7 @@ test: .venv/.requirements-dev ## Set up, then run all checks and tests
 	check snakefmt --check Snakefile workflow
 	check snakemake --lint
 	status=0
-	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/workflow tests/unit || status=$$?
+	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/browser tests/workflow tests/unit || status=$$?
 	for name in "$${failed[@]}"; do echo "FAILED before the tests: $$name"; status=1; done
 	exit $$status
 

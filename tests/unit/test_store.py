@@ -25,9 +25,10 @@ def corrected(plate, field):
     return np.rint(raw.astype(np.float32) / functions).astype(raw.dtype)
 
 
-def make_view(parent, outputs, use=None, where=None, array=None, **keys):
+def make_view(parent, outputs, use=None, where=None, array=None, abnormality=None, **keys):
     block = {"use": use, "keys": keys, "of": "parent"} | ({"where": where} if where else {})
     inputs = SimpleNamespace(table=parent.table, statistics=parent.statistics, array=array or parent.array)
+    inputs.abnormality = abnormality
     store.make_view(block, inputs, outputs)
     return outputs
 
@@ -132,6 +133,26 @@ def test_tiles_of_fields_are_a_view_without_an_array(plate, tmp_path):
     # Tiles of tiles: still windows of the first array.
     smaller = opened(make_view(view, sample_paths(tmp_path / "small"), use="tiles", size=12, array=parent.array))
     assert (smaller.read([1])[0] == images[0][:, :12, 12:]).all()
+
+
+def test_a_view_leaves_abnormal_samples_out(plate, tmp_path):
+    parent = plate.cut("cells", size=24)
+    table = opened(parent).table
+    known = table[["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Sample"]].iloc[::-1]
+    known = known.assign(abnormality=np.linspace(0, 1, len(known)))
+    contracts.write_table(known, tmp_path / "abnormality.parquet", "abnormality")
+    outputs = sample_paths(tmp_path / table["Metadata_Plate"].iloc[0])
+    view = opened(make_view(parent, outputs, where="abnormality < 0.5", abnormality=tmp_path / "abnormality.parquet"))
+    assert not outputs.array.exists(), "an index into the parent's array"
+    kept = known.set_index("Sample")["abnormality"].reindex(table["Sample"]) < 0.5
+    assert view.table["Sample"].tolist() == table["Sample"][kept.to_numpy()].tolist()
+    assert (view.read(range(len(view))) == opened(parent).read(np.flatnonzero(kept))).all()
+    contracts.write_table(known.iloc[1:], tmp_path / "abnormality.parquet", "abnormality")
+    with pytest.raises(UserError, match="no abnormality of 1 samples"):
+        make_view(parent, outputs, where="abnormality < 0.5", abnormality=tmp_path / "abnormality.parquet")
+    contracts.write_not_run(tmp_path / "abnormality.parquet", "no sample is labelled")
+    with pytest.raises(UserError, match="was not computed: no sample is labelled"):
+        make_view(parent, outputs, where="abnormality < 0.5", abnormality=tmp_path / "abnormality.parquet")
 
 
 def test_resized_views_and_what_cannot_be_cut(plate, tmp_path):
