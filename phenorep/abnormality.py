@@ -10,14 +10,12 @@ is stated or estimated from the screen itself [1]. Labelled samples get what was
     doi:10.1162/089976602753284446
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from phenorep import annotations, contracts, plugins
 from phenorep.annotations import ABNORMAL, NORMAL, QUALITY
@@ -95,7 +93,7 @@ def make(inputs, settings: dict, output: str | Path) -> None:
     wells = (known["Metadata_Plate"] + "/" + known["Metadata_Well"]).to_numpy()
     held_out = _held_out(values, abnormal, wells, config)
     model = _fit(values, abnormal, wells, config)
-    rows = _rows(inputs.get("embeddings"))
+    rows = contracts.row_groups(inputs.get("embeddings"))
     found = np.concatenate([model.predict_proba(features(table))[:, 1] for table in rows])
     balance = float(abnormal.mean())
     prevalence, how = _prevalence(config, found, balance, known.attrs["prevalence"])
@@ -174,21 +172,9 @@ def _labelled(path: str | Path, marked: str | None, config: Config) -> pd.DataFr
         chosen.append(generator.choice(rows, config.max_labels, replace=False) if len(rows) > config.max_labels else rows)
     rows = np.sort(np.concatenate(chosen))
     counts = labels.value_counts()
-    found, start = [], 0
-    for part in _rows(path):
-        own = rows[(rows >= start) & (rows < start + len(part))]
-        found.append(part.iloc[own - start])
-        start += len(part)
-    known = pd.concat(found, ignore_index=True).assign(**{QUALITY: labels.iloc[rows].to_numpy()})
+    known = contracts.read_rows(path, "embeddings", rows).assign(**{QUALITY: labels.iloc[rows].to_numpy()})
     known.attrs["prevalence"] = float(counts[ABNORMAL] / (counts[NORMAL] + counts[ABNORMAL]))
     return known
-
-
-def _rows(path: str | Path, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
-    """The row groups of a table: one plate at a time."""
-    file = pq.ParquetFile(path)
-    for group in range(file.num_row_groups):
-        yield file.read_row_group(group, columns=columns).to_pandas()
 
 
 def _fit(values: np.ndarray, abnormal: np.ndarray, wells: np.ndarray, config: Config):
@@ -268,7 +254,7 @@ def _write(path, probability: np.ndarray, own: dict, labels: dict, facts: dict, 
     columns = [name for name in contracts.columns_of(path) if name.startswith("Metadata_")] + ["Sample"]
     start = 0
     with contracts.table_writer(output, "abnormality", facts) as write:
-        for table in _rows(path, columns):
+        for table in contracts.row_groups(path, columns):
             given = pd.Series(probability[start : start + len(table)], index=table.index)
             held_out = table["Sample"].map(own).astype(float)
             start += len(table)

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from phenorep import __version__, configuration, contracts, devices, plugins
+from phenorep import __version__, abnormality, annotating, configuration, contracts, devices, plugins
 from phenorep.errors import UserError
 
 
@@ -33,6 +33,11 @@ def blocks(config: dict) -> dict:
         devices.configure(resolved["compute"])
     except UserError as error:
         wrong.append(str(error))
+    for name, config_class, keys in _plain(resolved):
+        try:
+            plugins.configure(config_class, keys, name)
+        except UserError as error:
+            wrong.append(str(error))
     for kind, name, use, keys in _named(resolved):
         try:
             plugins.configure(plugins.load(kind, use).Config, keys, name)
@@ -41,6 +46,13 @@ def blocks(config: dict) -> dict:
     if wrong:
         raise UserError("\n".join(wrong))
     return resolved
+
+
+def _plain(blocks: dict):
+    page = blocks["annotate"]
+    yield "annotate", annotating.Config, {**page["keys"], "seed": page["seed"]}
+    if blocks["abnormality"] is not None:
+        yield "abnormality", abnormality.Config, blocks["abnormality"]
 
 
 def _named(blocks: dict):

@@ -8,7 +8,7 @@ a whole table stand in the file's own metadata (`about`); there a file of zero r
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -154,6 +154,23 @@ def read_table(path: str | Path, kind: str, columns: list[str] | None = None) ->
     if not_run(path) is None and columns is None:
         check_table(table.columns, kind, path)
     return table
+
+
+def row_groups(path: str | Path, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The row groups of a table, one after another: plates, of embeddings. `columns` limits what is loaded."""
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group, columns=columns).to_pandas()
+
+
+def read_rows(path: str | Path, kind: str, rows: np.ndarray) -> pd.DataFrame:
+    """Some rows of a table, by their numbers in ascending order; no more than a row group is held beside them."""
+    check_table(columns_of(path), kind, path)
+    found, start = [], 0
+    for part in row_groups(path):
+        found.append(part.iloc[rows[(rows >= start) & (rows < start + len(part))] - start])
+        start += len(part)
+    return pd.concat(found, ignore_index=True)
 
 
 def columns_of(path: str | Path) -> list[str]:

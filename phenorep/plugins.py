@@ -75,7 +75,7 @@ def dataclass_keys(path: Path, class_name: str) -> dict[str, object]:
     if definition is None:
         return {}
     keys: dict[str, object] = {}
-    for base in definition.bases:
+    for base in reversed(definition.bases):
         if isinstance(base, ast.Name):
             keys |= dataclass_keys(_file_that_defines(base.id, module) or path, base.id)
         elif isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):

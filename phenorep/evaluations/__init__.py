@@ -3,7 +3,8 @@
 An evaluation declares what it ``NEEDS``, the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for each
 of its ``METRICS`` range, direction and reference. It may declare that it can evaluate each row in features of its own
 (``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set (``TRAIN = True``, the key
-``train``), and along which key of their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
+``train``), that of embeddings it reads those rows alone that have a label (``LABELLED``, a column), and along which key of
+their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
 ``evaluate(config, inputs, seed)``, which returns scores and details. Details are one table; its first column, ``part``, says
 what a row is:
 
@@ -175,7 +176,7 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
     opened, about = {"compute": compute}, {}
     for kind in ("profiles", "embeddings"):
         if kind in module.NEEDS:
-            opened[kind] = _table(inputs, kind)
+            opened[kind] = _table(inputs, kind, getattr(module, "LABELLED", None))
             about = about or contracts.about(inputs.get(kind))
             opened["alternatives"] = about.get("alternatives") or {}
     if "benchmark" in module.NEEDS:
@@ -188,7 +189,11 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
     if "samples" in module.NEEDS:
         opened["samples"] = _samples(inputs)
     if inputs.get("train_tables") or inputs.get("train_embeddings"):
-        learnt = {"embeddings": _table(inputs, "train_embeddings")} if "embeddings" in module.NEEDS else {}
+        learnt = (
+            {"embeddings": _table(inputs, "train_embeddings", getattr(module, "LABELLED", None))}
+            if "embeddings" in module.NEEDS
+            else {}
+        )
         learnt |= {"samples": _samples(inputs, "train_")} if "samples" in module.NEEDS else {}
         opened["train"] = Inputs(**learnt)
     tables = [opened[kind] for kind in ("profiles", "embeddings") if kind in opened]
@@ -196,14 +201,22 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
     return Inputs(**opened), tables[0] if tables else pd.DataFrame(), about
 
 
-def _table(inputs: dict, name: str) -> pd.DataFrame:
-    """Profiles or embeddings; these with the labels of the annotations."""
-    path, start = inputs.get(name), "train_" if name.startswith("train_") else ""
+def _table(inputs: dict, name: str, label: str | None) -> pd.DataFrame:
+    """Profiles or embeddings; these with the labels of the annotations, and only rows with a value of `label`, if given."""
+    path, given = inputs.get(name), inputs.get("train_annotations" if name.startswith("train_") else "annotations")
+    kind = name.removeprefix("train_")
     if (reason := contracts.not_run(path)) is not None:
         raise NotRun(reason)
-    table = contracts.read_table(path, name.removeprefix("train_"))
-    given = inputs.get(f"{start}annotations")
-    return annotations.join(table, given) if given and "Sample" in table else table
+    columns = contracts.columns_of(path)
+    if label is None or not (given or label in columns):
+        table = contracts.read_table(path, kind)
+        return annotations.join(table, given) if given and "Sample" in table else table
+    # Of millions of embeddings some hundred may have a label.
+    known = contracts.read_table(path, kind, [column for column in columns if column in (label, "Sample")])
+    known = annotations.join(known, given) if given else known
+    rows = np.flatnonzero(known[label].notna() & (known[label] != ""))
+    table = contracts.read_rows(path, kind, rows)
+    return annotations.join(table, given) if given and len(table) else table
 
 
 def _samples(inputs: dict, start: str = ""):

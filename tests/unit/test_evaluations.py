@@ -201,6 +201,42 @@ def test_of_several_encoders_only_the_one_that_a_row_is_evaluated_with_can_have_
     assert leaks({"alternatives": own}, members) == {("compound", "held_out=Metadata_Compound")}
 
 
+def marked(path, table, artificial: str) -> str:
+    """Annotations of a table: the cells of one compound are abnormal, of others normal."""
+    labels = np.where(table["Metadata_Compound"] == artificial, "abnormal", "normal")
+    table[["Sample"]].assign(Label_Quality=labels).to_csv(path, index=False)
+    return str(path)
+
+
+def test_annotations_are_the_labels_of_an_evaluation(paths):
+    keys = {"target": "Label_Quality", "folds": 2}
+    with pytest.raises(NotRun, match="no column Label_Quality"):
+        evaluate(paths, "linear_probe", keys=keys)
+    given = marked(paths / "labels.csv", screen(), "c3")
+    _, details, _ = evaluate(paths, "linear_probe", keys=keys, annotations=given)
+    items = details[details["part"] == "item"]
+    truth = screen().set_index("Sample")["Metadata_Compound"].eq("c3")
+    assert (items["truth"].eq("abnormal").to_numpy() == truth[items["item"]].to_numpy()).all()
+
+
+def test_an_evaluation_learns_from_another_sample_set(paths):
+    """Abnormal are other cells there than here: what is learnt there must be seen here, not what is labelled here."""
+    here = marked(paths / "here.csv", screen(), "c3")
+    there = marked(paths / "there.csv", screen(), "c0")
+    other = {"train_embeddings": paths / "embeddings.parquet", "train_annotations": there}
+    keys = {"classifiers": ["linear"], "labels": [], "balance": False, "draws": 1}
+    own, _, _ = evaluate(paths, "quality_classification", keys=keys, annotations=here)
+    scores, details, _ = evaluate(paths, "quality_classification", keys=keys, annotations=here, out="other", **other)
+    auc = {
+        name: table.query("metric == 'auc' and control == 'none'")["value"].iloc[0]
+        for name, table in (("own", own), ("other", scores))
+    }
+    assert auc["own"] > 0.8
+    assert auc["other"] < 0.7, "c0 and c3 lie in different directions"
+    predicted = details[details["part"] == "prediction"]
+    assert set(predicted["item"]) == set(screen()["Sample"]), "all labelled rows here are tested"
+
+
 def test_metadata_that_is_a_list_cannot_split(paths):
     table = treatments(screen())
     table["Metadata_CellLine"] = [["HeLa", "U2OS"]] * len(table)
