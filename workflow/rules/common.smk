@@ -328,7 +328,8 @@ def page_annotations(wildcards):
 
 def page_settings(wildcards):
     """What the page is of, and its keys."""
-    return {"samples": "/".join(labelling.annotated(plan)), "keys": plan.blocks["annotate"]["keys"]}
+    block = plan.blocks["annotate"]
+    return {"samples": "/".join(labelling.annotated(plan)), "keys": {**block["keys"], "seed": block["seed"]}}
 
 
 # -- what the report reads ---------------------------------------------------------------------------------------------
