@@ -8,8 +8,9 @@ def make(plan: dict, output: str, figures: str, config: str | None = None) -> No
     ----------
     plan
         What was planned, as plain JSON values: ``name``, the resolved ``config``, ``studies``, ``datasets``, ``skipped``,
-        ``not_applicable``, ``engine`` and ``files`` (the paths of scores and costs; of details, profiles, training curves,
-        illumination functions, qualities, samples and fields, each with its wildcards).
+        ``not_applicable``, ``engine``, ``cleaned`` (sample sets from which abnormal images are left out: ``dataset``,
+        ``samples``, ``parent``, ``where``) and ``files`` (the paths of scores and costs; of details, profiles, training
+        curves, illumination functions, qualities, samples, fields and abnormalities, each with its wildcards).
     output
         The page, HTML.
     figures

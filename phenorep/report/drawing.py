@@ -85,7 +85,7 @@ def save(folder: str | Path, name: str, title: str, caption: str, drawing, data:
         The numbers behind the drawing, one row per mark.
     """
     folder = Path(folder)
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "figure"
+    stem = safe(name)
     first, taken = stem, 1
     while (folder / f"{stem}.svg").exists():
         taken += 1
@@ -97,6 +97,11 @@ def save(folder: str | Path, name: str, title: str, caption: str, drawing, data:
         temporary.write_text(markup, encoding="utf-8")
     contracts.write_csv(data, folder / f"{stem}.csv")
     return Figure(stem, title, caption, _inline(markup, stem), f"{stem}.svg", f"{stem}.csv")
+
+
+def safe(name: str) -> str:
+    """A name as a file may have it."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "figure"
 
 
 def _inline(markup: str, name: str) -> str:
@@ -111,10 +116,10 @@ def _inline(markup: str, name: str) -> str:
     return re.sub(r"url\(#", f"url(#{prefix}-", markup)
 
 
-def shown(name: object) -> str:
+def shown(name: object, length: int = 32) -> str:
     """A name as a legend may show it: matplotlib leaves out those that begin with an underscore."""
     text = str(name)
-    text = text if len(text) <= 32 else f"{text[:31]}…"
+    text = text if len(text) <= length else f"{text[: length - 1]}…"
     return f"\u200b{text}" if text.startswith("_") else text
 
 

@@ -50,7 +50,7 @@ def summarise(study: dict, scores: pd.DataFrame, plan: dict) -> pd.DataFrame:
         epochs were saved.
     """
     rows = tables.study_rows(scores, study)
-    rows = rows[rows["control"] == "none"]
+    rows = tables.curve_ends(rows[rows["control"] == "none"], plan["config"])
     rows = rows[rows["method"].isin(rows.loc[rows["epoch"] != "final", "method"])]
     ends, found = lengths(plan), []
     for (evaluation, method, profile, seed), run in rows.groupby(["evaluation", "method", "profile", "seed"], sort=False):

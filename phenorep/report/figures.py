@@ -9,10 +9,11 @@ import pandas as pd
 from phenorep.report import drawing, tables
 from phenorep.report.drawing import FAINT, INK, Figure
 from phenorep.report.tables import Measure
-from phenorep.report.verdict import Verdict, ranked
+from phenorep.report.verdict import Verdict, label, ranked
 
 REPRESENTATIONS_SHOWN = 4
 COMPOUNDS_SHOWN = 6
+TITLE_SHOWN = 32  # letters of a panel's title in one line
 
 
 def scores(name: str, measures: list[Measure], folder: Path) -> Iterator[Figure]:
@@ -30,7 +31,9 @@ def scores(name: str, measures: list[Measure], folder: Path) -> Iterator[Figure]
             _score_panel(axes, measure, methods, profiles)
         for axes in figure.axes[len(panels) :]:
             axes.remove()
-        marks = {profile: _mark(color=colour) for profile, colour in profiles.items()}
+        # What is scored without profiles has none to tell apart.
+        names = {profile: "score" if profile == "none" else profile for profile in profiles}
+        marks = {names[profile]: _mark(color=colour) for profile, colour in profiles.items()}
         marks |= {
             "control": _mark(color=INK, markerfacecolor="none"),
             "shuffled labels": _mark(color=FAINT, marker="|", ms=9),
@@ -60,7 +63,9 @@ def _score_panel(axes, measure: Measure, methods: list[str], profiles: dict) -> 
             axes.plot(row.shuffled, place, "|", color=FAINT, ms=9)
     axes.set_yticks(range(len(methods)), [drawing.shown(method) for method in methods])
     axes.set_ylim(len(methods) - 0.5, -0.5)
-    axes.set_title(drawing.shown(measure.title), loc="left")
+    extra = ", ".join(text for text in (measure.subset, measure.settings) if text)
+    title = measure.title if len(measure.title) <= TITLE_SHOWN else f"{measure.metric}\n{drawing.shown(extra, 40)}"
+    axes.set_title(drawing.shown(title, 80), loc="left", size=9 if title == measure.title else 8)
     axes.grid(axis="x")
 
 
@@ -133,6 +138,8 @@ def confusion(name: str, study: dict, plan: dict, verdicts: list[Verdict], folde
     """Confusion matrices of the best representation of each evaluation that counts truth against prediction."""
     for entry, rows in _parts(plan, study, verdicts, "confusion", count=1):
         evaluation = entry["evaluation"]
+        ends = {v.measure.settings for v in verdicts if v.measure.evaluation == evaluation and v.measure.curve}
+        rows = rows[rows["settings"].isin(ends)] if ends and "settings" in rows else rows
         keys = [rows[key].fillna("").astype(str) for key in ("metric", "subset", "settings") if key in rows]
         for group, part in rows.groupby(keys) if keys else [((), rows)]:
             part = part.assign(truth=part["truth"].astype(str), predicted=part["predicted"].astype(str))
@@ -157,7 +164,7 @@ def confusion(name: str, study: dict, plan: dict, verdicts: list[Verdict], folde
             what = " ".join(text for text in group if text)
             title = f"Confusion: {evaluation} {what}".strip()
             caption = (
-                f"{entry['method']} × {entry['profile']}, seed {entry['seed']}: the best representation of this evaluation. "
+                f"{label(entry)}, seed {entry['seed']}: the best representation of this evaluation. "
                 "Counts by truth and prediction; colour is the share within a row."
             )
             yield drawing.save(folder, f"confusion_{name}_{evaluation}_{what}", title, caption, figure, part)

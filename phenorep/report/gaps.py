@@ -9,7 +9,7 @@ from phenorep import contracts
 from phenorep.report import tables
 
 FEATURES_SHOWN = 20
-_WORDS = {"profiles": "normalise", "details": "evaluate"}
+_WORDS = {"profiles": "normalise", "details": "evaluate", "abnormality": "abnormality"}
 
 
 def not_run(files: dict) -> list[dict]:

@@ -23,6 +23,15 @@ def evenly(items: list, count: int) -> list:
     return [items[int(index)] for index in np.linspace(0, len(items) - 1, min(count, len(items)))] if items else []
 
 
+def sample_paths(plan: dict, dataset: str, samples: str) -> dict[str, str]:
+    """Tables of a sample set by plate: those of the run, or where another run would have left them."""
+    own = [e for e in plan["files"].get("samples", []) if (e["dataset"], e["samples"]) == (dataset, samples)]
+    plates = plan["datasets"].get(dataset, {}).get("plates", [])
+    found = {str(plate): f"results/{dataset}/samples/{samples}/{plate}.parquet" for plate in plates}
+    found = {plate: path for plate, path in found.items() if Path(path).is_file()}
+    return found | {str(entry["plate"]): entry["path"] for entry in own}
+
+
 def montage(dataset: str, samples: str, files: list[dict], folder: Path) -> Figure | None:
     """A few random samples of each control and mechanism, channel by channel; None if there is nothing to show."""
     from phenorep.store import Samples
@@ -59,8 +68,8 @@ def montage(dataset: str, samples: str, files: list[dict], folder: Path) -> Figu
     size = " × ".join(str(side) for side in store.size[1:])
     caption = (
         f"{TILES} random samples of {size} pixels per group, drawn with a fixed seed from "
-        f"{_plates(len(usable), len(files))}; channels side by side, {scale}. Contrast runs from the "
-        f"{STRETCH[0]:g}th to the {STRETCH[1]:g}th percentile of a plate's samples: compare brightness within a plate."
+        f"{_plates(len(usable), len(files))}; channels side by side, {scale}. Contrast runs from "
+        f"percentile {STRETCH[0]:g} to {STRETCH[1]:g} of a plate's samples: compare brightness within a plate."
     )
     return drawing.save(folder, f"samples_{dataset}_{samples}", f"Samples: {dataset}, {samples}", caption, figure, data)
 

@@ -10,7 +10,12 @@ import pandas as pd
 from phenorep import __version__, contracts, costs, plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.report import (
+    abnormality,
+    artefacts,
     attention,
+    beside,
+    cleaned,
+    curves,
     drawing,
     engines,
     epochs,
@@ -40,6 +45,8 @@ def make(plan: dict, output: str, folder: str, config: str | None = None) -> Non
     undrawn: list[dict] = []
     with drawing.style():
         studies = [_study(name, study, scores, plan, folder, undrawn) for name, study in plan["studies"].items()]
+        abnormal = _abnormal(plan, folder, undrawn)
+        left = _cleaned(plan, {part["name"]: part["measures"] for part in studies}, folder, undrawn)
         pictures = _shared_figures(plan, spent, folder, undrawn)
     left_out = gaps.left_out(plan["files"])
     contracts.write_csv(left_out, folder / "left_out.csv")
@@ -49,6 +56,8 @@ def make(plan: dict, output: str, folder: str, config: str | None = None) -> Non
         .render(
             plan=plan,
             studies=studies,
+            abnormal=abnormal,
+            cleaned=left,
             pictures=pictures,
             simulated=[name for name, dataset in plan["datasets"].items() if dataset.get("about", {}).get("simulated")],
             not_run=gaps.not_run(plan["files"]),
@@ -88,6 +97,7 @@ def _environment():
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": number, "label": verdict.label, "place": place, "seen": verdict.labels_seen}
+    environment.filters["kind"] = lambda pictures, kind: [p for p in pictures if p.name.startswith(kind)]
     return environment
 
 
@@ -102,16 +112,20 @@ def place(text: str) -> str:
 
 
 def _study(name: str, study: dict, scores: pd.DataFrame, plan: dict, folder: Path, undrawn: list[dict]) -> dict:
-    judged, behind = tables.measures(name, study, scores, plan)
+    found = tables.measures(name, study, scores, plan)
+    judged = found.judged
     verdicts = [verdict.judge(measure) for measure in judged]
     controls = [method for method in study["methods"] if tables.is_control(plan["config"], method)]
     along = epochs.summarise(study, scores, plan)
     lengths = epochs.lengths(plan)
-    beside = published.compare(name, study, judged, along, plan["studies"]) if study.get("published") else None
+    known = None
+    if study.get("published"):
+        known = published.compare(name, study, [*judged, *found.curves], along, plan["studies"])
     steps: list[tuple[str, Callable[[], Iterable[Figure]]]] = [
         ("scores", lambda: figures.scores(name, judged, folder)),
-        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls), lengths, folder)),
-        ("published", lambda: published.draw(name, beside, folder) if beside else ()),
+        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls, plan), lengths, folder)),
+        ("curves", lambda: curves.draw(name, found, folder)),
+        ("published", lambda: beside.draw(name, known, folder) if known else ()),
         ("maps", lambda: maps.maps(name, study, plan, verdicts, folder)),
         ("confusion", lambda: figures.confusion(name, study, plan, verdicts, folder)),
         ("doses", lambda: figures.doses(name, study, plan, verdicts, folder)),
@@ -123,17 +137,18 @@ def _study(name: str, study: dict, scores: pd.DataFrame, plan: dict, folder: Pat
         "verdicts": verdicts,
         "summary": _summary(verdicts),
         "measures": judged,
-        "behind": behind,
+        "behind": found.behind,
+        "curves": curves.tables(found),
         "controls": controls,
         "along": _by_measure(along),
         "mean_of": (study.get("saved_epochs") or {}).get("mean"),
-        "published": beside,
+        "published": known,
         "figures": [figure for what, step in steps for figure in _drawn(f"{name}: {what}", step, undrawn)],
     }
 
 
-def _along(study: dict, scores: pd.DataFrame, controls: list[str]) -> pd.DataFrame:
-    return tables.summarise(tables.study_rows(scores, study), controls)
+def _along(study: dict, scores: pd.DataFrame, controls: list[str], plan: dict) -> pd.DataFrame:
+    return tables.summarise(tables.curve_ends(tables.study_rows(scores, study), plan["config"]), controls)
 
 
 def _by_measure(along: pd.DataFrame) -> list[dict]:
@@ -159,6 +174,37 @@ def _summary(verdicts: list) -> str:
         if count:
             texts.append(f"{status}: {count} of {len(verdicts)}")
     return "; ".join(texts) + "."
+
+
+def _abnormal(plan: dict, folder: Path, undrawn: list[dict]) -> list[dict]:
+    """What the page shows of each file of abnormalities."""
+    parts = []
+    for entry in abnormality.usable(plan):
+        try:
+            found = abnormality.read(entry)
+        except UserError as error:
+            undrawn.append({"what": f"abnormal images of {entry['dataset']}, {entry['samples']}", "reason": str(error)})
+            continue
+        drawn = _drawn(f"abnormal images: {found.title}", lambda f=found: artefacts.draw(f, plan, folder), undrawn)
+        parts.append({**abnormality.summarise(found, folder), "figures": drawn})
+    return parts
+
+
+def _cleaned(plan: dict, judged: dict[str, list], folder: Path, undrawn: list[dict]) -> list[dict]:
+    """What the page shows of each sample set from which abnormal images were left out."""
+    parts = []
+    for view in plan.get("cleaned") or []:
+        title = f"{view['dataset']}, {view['samples']}"
+        counted = None
+        try:
+            counted = cleaned.counts(plan, view, folder)
+        except UserError as error:
+            undrawn.append({"what": f"left out of {title}", "reason": str(error)})
+        scores = cleaned.scores(view, plan["studies"], judged)
+        drawn = _drawn(f"without what was left out of {title}", lambda v=view, s=scores: cleaned.draw(v, s, folder), undrawn)
+        rows = scores.to_dict("records")
+        parts.append({"view": view, "title": title, "counts": counted, "scores": rows, "figures": drawn})
+    return parts
 
 
 def _shared_figures(plan: dict, spent: pd.DataFrame, folder: Path, undrawn: list[dict]) -> list[Figure]:

@@ -9,17 +9,18 @@ import pandas as pd
 
 from phenorep import plugins, statistics
 from phenorep.errors import UserError
-from phenorep.report import drawing
-from phenorep.report.drawing import FAINT, INK, Figure
+from phenorep.report import conditions
 from phenorep.report.tables import Measure
 from phenorep.report.verdict import label
 
 FOLDER = plugins.ROOT / "published"
 COLUMNS = (
     *("source", "table", "type", "row", "weak_label", "single_cell", "reference"),
-    *("metric", "statistic", "value", "n", "method", "profile"),
+    *("metric", "settings", "statistic", "value", "n", "method", "profile"),
 )
+UNIQUE = ["table", "row", "weak_label", "metric", "settings", "statistic"]
 STATISTICS = ("stated", "best", "mean")
+FEWEST_ORDERED = 3  # figures whose order is compared
 FINAL = ("value", "low", "high", "leak", "trained_on", "control")
 
 
@@ -30,13 +31,17 @@ class Beside:
     ``rows`` and ``others`` hold dicts: ``name, weak_label, reference, tables, metric, statistic, value, low, high, n``,
     ``method, profile, variant`` (published; None where the paper has no such figure), ``final, final_low, final_high,
     final_n`` (measured at the end of training), ``same, same_low, same_high, how`` (measured by the published statistic,
-    where epochs were saved), ``difference`` (points), ``words``, ``leak``, ``trained_on``, ``control``.
+    where epochs were saved), ``difference`` (points), ``words``, ``leak``, ``trained_on``, ``control``. Where figures have
+    settings, ``groups`` holds the same rows by table and settings: ``title, metrics, lines`` (dicts of ``name`` and
+    ``cells``, {metric: row}), ``measured`` (whether any is), ``words`` (why others are not), ``figures`` (how many are
+    published), ``numbers`` (of items) and ``order`` ({metric: rank correlation of published and measured, of how many}).
     """
 
     sources: list[str]
     evaluations: list[str]
     rows: list[dict]
     others: list[dict] = field(default_factory=list)
+    groups: list[dict] = field(default_factory=list)
 
 
 def read(name: str, folder: str | Path = FOLDER) -> pd.DataFrame:
@@ -54,15 +59,16 @@ def read(name: str, folder: str | Path = FOLDER) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(COLUMNS):
         raise UserError(f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(table.columns)}.")
+    table["settings"] = table["settings"].map(conditions.same)
     numbers = {column: pd.to_numeric(table[column], errors="coerce") for column in ("value", "n")}
     faults = (
         (~numbers["value"].between(0, 1), "value", "a share from 0 to 1"),
-        (~((numbers["n"] >= 1) & (numbers["n"] % 1 == 0)), "n", "a number of treatments, 1 or more"),
+        (~((numbers["n"] >= 1) & (numbers["n"] % 1 == 0)), "n", "a number of items, 1 or more"),
         (~table["statistic"].isin(STATISTICS), "statistic", f"one of {', '.join(STATISTICS)}"),
         (table["metric"] == "", "metric", "the name of a metric"),
         (table["row"] == "", "row", "the paper's name of the row"),
         ((table["method"] == "") != (table["profile"] == ""), "profile", "filled where 'method' is, and only there"),
-        (table.duplicated(["table", "row", "weak_label", "metric", "statistic"]), "row", "once in its table and statistic"),
+        (table.duplicated(UNIQUE), "row", "once in its table, settings and statistic"),
     )
     for wrong, column, wanted in faults:
         if wrong.any():
@@ -87,24 +93,28 @@ def compare(name: str, study: dict, measures: list[Measure], along: pd.DataFrame
         All studies of the run: another one may hold the counterpart.
     """
     table = read(study["published"], FOLDER)
-    found = _measured(study, measures, set(table["metric"]))
+    found = _measured(study, measures, {(row.metric, row.settings) for row in table.itertuples()})
     rows = [_row(merged, name, study, found, along, studies) for merged in _merged(table)]
     others = _others(table, found)
     evaluations = list(dict.fromkeys(measure.evaluation for measure, _ in found.values()))
-    return Beside(list(dict.fromkeys(table["source"])), evaluations, rows, others)
+    groups = _groups(rows, others) if (table["settings"] != "").any() else []
+    return Beside(list(dict.fromkeys(table["source"])), evaluations, rows, others, groups)
 
 
-def _measured(study: dict, measures: list[Measure], metrics: set[str]) -> dict[tuple, tuple[Measure, dict]]:
-    """Final scores by (metric, method, profile, what was held out): of the study's first evaluation that has the metric."""
+def _measured(study: dict, measures: list[Measure], wanted: set[tuple[str, str]]) -> dict[tuple, tuple[Measure, dict]]:
+    """Final scores by (metric, settings, method, profile, what was held out) of the published metrics and settings.
+
+    Where several evaluations have the same, it is the one that stands first in the study.
+    """
     order = {evaluation: place for place, evaluation in enumerate(study["evaluations"])}
-    own = [measure for measure in measures if measure.metric in metrics and not measure.subset]
-    first: dict[str, str] = {}
-    for measure in sorted(own, key=lambda measure: order[measure.evaluation]):
-        first.setdefault(measure.metric, measure.evaluation)
+    own = {}
+    for measure in sorted(measures, key=lambda measure: order[measure.evaluation]):
+        key = measure.metric, conditions.same(measure.settings)
+        if key in wanted and not measure.subset and own.setdefault(key, measure).evaluation == measure.evaluation:
+            own[key] = measure
     return {
-        (measure.metric, row["method"], row["profile"], row.get("variant", "")): (measure, row)
-        for measure in own
-        if measure.evaluation == first[measure.metric] and not measure.settings
+        (*key, row["method"], row["profile"], row.get("variant", "")): (measure, row)
+        for key, measure in own.items()
         for row in measure.rows.to_dict("records")
     }
 
@@ -112,17 +122,18 @@ def _measured(study: dict, measures: list[Measure], metrics: set[str]) -> dict[t
 def _merged(table: pd.DataFrame) -> Iterator[dict]:
     """Published figures, those that stand in several tables once."""
     names = table["method"].where(table["method"] != "", table["row"] + "/" + table["weak_label"])
-    keys = [names, table["profile"], table["statistic"], table["metric"], table["value"], table["n"]]
+    keys = [names, *(table[key] for key in ("profile", "statistic", "metric", "settings", "value", "n"))]
+    keys.append(table["table"].where(table["settings"] != "", ""))  # by settings, each table is shown whole
     for _, same in table.groupby(keys, sort=False):
         yield same.iloc[0].to_dict() | {"tables": ", ".join(dict.fromkeys(same["table"]))}
 
 
 def _row(published: dict, name: str, study: dict, found: dict, along: pd.DataFrame, studies: dict) -> dict:
     low, high = statistics.wilson(round(published["value"] * published["n"]), published["n"])
-    kept = ("weak_label", "reference", "tables", "metric", "statistic", "value", "n", "method", "profile")
+    kept = ("weak_label", "reference", "tables", "metric", "settings", "statistic", "value", "n", "method", "profile")
     row = {"name": published["row"], **{key: published[key] for key in kept}, "low": low, "high": high, "variant": ""}
     pair = published["method"], published["profile"]
-    measure, final = found.get((published["metric"], *pair, ""), (None, None))
+    measure, final = found.get((published["metric"], published["settings"], *pair, ""), (None, None))
     if final is None:
         return row | _blank(_why_not(pair, name, study, studies))
     row |= _final(final)
@@ -150,11 +161,11 @@ def _why_not(pair: tuple[str, str], name: str, study: dict, studies: dict) -> st
         return "no such method here"
     if method in study.get("skip", {}):
         return f"skipped: {study['skip'][method]}"
-    if method in study["methods"] and profile in study["profiles"]:
+    if method in study["methods"] and profile in [*study["profiles"], "none"]:
         return "no score; see what did not run"
     for other, block in studies.items():
         beside = other != name and block.get("published") == study["published"]
-        if beside and method in block["methods"] and profile in block["profiles"]:
+        if beside and method in block["methods"] and profile in [*block["profiles"], "none"]:
             return f"see study {other}"
     return "not in this study"
 
@@ -164,7 +175,7 @@ def _same_statistic(statistic: str, pair: tuple[str, str], measure: Measure, alo
     nothing = {"same": None, "same_low": None, "same_high": None, "how": ""}
     if statistic == "stated" or not len(along):
         return nothing
-    keys = {"evaluation": measure.evaluation, "metric": measure.metric, "subset": "", "settings": ""}
+    keys = {"evaluation": measure.evaluation, "metric": measure.metric, "subset": "", "settings": measure.settings}
     keys |= {"method": pair[0], "profile": pair[1]}
     rows = along[np.logical_and.reduce([along[key] == value for key, value in keys.items()])]
     if not len(rows):
@@ -181,75 +192,69 @@ def _same_statistic(statistic: str, pair: tuple[str, str], measure: Measure, alo
 
 def _others(table: pd.DataFrame, found: dict) -> list[dict]:
     """Measured values without a published one: methods that the paper lacks, and metrics it lacks of those it has."""
-    figures = set(zip(table["metric"], table["method"], table["profile"], strict=True))
+    figures = {(row.metric, row.settings, row.method, row.profile) for row in table.itertuples() if row.method}
     pairs = set(zip(table["method"], table["profile"], strict=True))
     profiles = {profile for _, profile in pairs}
-    named = {(method, variant) for _, method, profile, variant in found if profile in profiles}
+    named = {(method, variant) for _, _, method, profile, variant in found if profile in profiles}
     rows = []
-    for (metric, method, profile, variant), (_, final) in found.items():
+    for (metric, settings, method, profile, variant), (_, final) in found.items():
         published = not variant and method in set(table["method"])
         # Other profiles of a method stand among the scores: here they would drown what is compared.
         wanted = (method, profile) in pairs if published else profile in profiles or (method, variant) not in named
-        if wanted and not (published and (metric, method, profile) in figures):
+        if wanted and not (published and (metric, settings, method, profile) in figures):
             empty = dict.fromkeys(("value", "low", "high", "n"))
             texts = {"weak_label": "", "reference": "", "tables": "", "metric": metric, "statistic": "stated"}
-            place = {"method": method, "profile": profile, "variant": variant}
+            place = {"settings": settings, "method": method, "profile": profile, "variant": variant}
             rows.append({"name": label(final), **texts, **empty, **place, **_blank(""), **_final(final)})
     # The metrics of a method beside each other, as in the paper's rows.
-    order = {key: place for place, key in enumerate(dict.fromkeys(map(_place, rows)))}
-    return sorted(rows, key=lambda row: order[_place(row)])
+    order = {key: place for place, key in enumerate(dict.fromkeys(map(place_of, rows)))}
+    return sorted(rows, key=lambda row: order[place_of(row)])
 
 
-def draw(name: str, beside: Beside, folder: Path) -> Iterator[Figure]:
-    """Published and measured values, one panel per metric."""
-    rows = [*beside.rows, *beside.others]
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    places = {key: place for place, key in enumerate(dict.fromkeys(map(_place, rows)))}
-    figure = drawing.canvas(3.0 + 2.6 * len(metrics), 0.9 + 0.24 * len(places))
-    panels = np.ravel(figure.subplots(1, len(metrics), squeeze=False, sharey=True))
-    blue = drawing.PALETTE[0]
-    for axes, metric in zip(panels, metrics, strict=True):
-        for row in rows:
-            if row["metric"] == metric:
-                place = places[_place(row)]
-                kind = "final" if row["same"] is None else "same"
-                _dot(axes, place - 0.15, row["value"], row["low"], row["high"], INK, "none")
-                ends = row[f"{kind}_low"], row[f"{kind}_high"]
-                _dot(axes, place + 0.15, row[kind], *ends, blue, "none" if row["control"] else blue)
-        axes.set_title(drawing.shown(metric), loc="left")
-        axes.grid(axis="x")
-    if beside.others:
-        for axes in panels:
-            axes.axhline(len(places) - len(set(map(_place, beside.others))) - 0.5, color=FAINT, lw=0.8)
-    panels[0].set_yticks(range(len(places)), list(places))
-    panels[0].set_ylim(len(places) - 0.5, -0.5)
-    marks = {"published": _mark(INK, "none"), "measured": _mark(blue, blue), "measured, control": _mark(blue, "none")}
-    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=3, fontsize=8, handletextpad=0.3)
-    caption = (
-        "Published values (hollow) and measured ones (blue; controls hollow), with 95 % intervals; those of published "
-        "values are computed here. Where the paper gives the best epoch or a mean over epochs, and epochs were saved, the "
-        "measured value is of that kind (of a mean the line is the range over epochs); else it is that of the last epoch. "
-        "Below the line: measured, not in the paper."
-    )
-    data = pd.DataFrame(rows)
-    yield drawing.save(folder, f"published_{name}", "Measured beside published", caption, figure, data)
-
-
-def _place(row: dict) -> str:
+def place_of(row: dict) -> str:
+    """What a published or measured row is called beside the others."""
     weak_label = row["weak_label"] if row["weak_label"] != "None" else ""
     statistic = row["statistic"] if row["statistic"] != "stated" else ""
     return ", ".join(text for text in (row["name"], row["variant"], weak_label, statistic) if text)
 
 
-def _dot(axes, place: float, value: float | None, low: float | None, high: float | None, colour: str, face: str) -> None:
-    if value is None or not np.isfinite(value):
-        return
-    if low is not None and np.isfinite(low) and np.isfinite(high):
-        axes.plot([low, high], [place, place], color=colour, lw=1.1, alpha=0.8)
-    axes.plot(value, place, "o", color=colour, markerfacecolor=face, ms=4.5)
+def _groups(rows: list[dict], others: list[dict]) -> list[dict]:
+    """Rows by table and settings, a line for each name and a cell for each metric; see `Beside`."""
+    groups: dict[tuple[str, str], dict] = {}
+    for row in rows:
+        lines = groups.setdefault((row["tables"], row["settings"]), {})
+        lines.setdefault((place_of(row), row["method"], row["profile"]), {})[row["metric"]] = row
+    measured = {key: any(row["final"] is not None for row in _cells(lines)) for key, lines in groups.items()}
+    for row in others:
+        own = [key for key in groups if key[1] == row["settings"]]
+        lines = groups[next((key for key in own if measured[key]), own[0])]
+        # A metric that the paper lacks of a method that it has stands with the others of that method.
+        same = [key for key in lines if key[1:] == (row["method"], row["profile"]) and not row["variant"]]
+        lines.setdefault(same[0] if same else (place_of(row), row["method"], row["profile"]), {})[row["metric"]] = row
+    return [_group(*key, lines) for key, lines in groups.items()]
 
 
-def _mark(colour: str, face: str):
-    from matplotlib.lines import Line2D
+def _cells(lines: dict[tuple, dict[str, dict]]) -> list[dict]:
+    return [row for line in lines.values() for row in line.values()]
 
-    return Line2D([], [], ls="none", marker="o", ms=5, color=colour, markerfacecolor=face)
+
+def _group(tables: str, settings: str, lines: dict[tuple, dict[str, dict]]) -> dict:
+    cells = _cells(lines)
+    metrics = list(dict.fromkeys(row["metric"] for row in cells))
+    numbers = {kind: sorted({int(row[kind]) for row in cells if row[kind] is not None}) for kind in ("n", "final_n")}
+    order = {}
+    for metric in metrics:
+        own = [line[metric] for line in lines.values() if metric in line]
+        both = np.array([(row["value"], row["final"]) for row in own if None not in (row["value"], row["final"])])
+        if len(both) >= FEWEST_ORDERED:
+            order[metric] = float(statistics.spearman(both[:, 0], both[:, 1])), len(both)
+    return {
+        "title": ": ".join(text for text in (f"Table {tables}", settings) if text),
+        "metrics": metrics,
+        "lines": [{**next(iter(line.values())), "name": key[0], "cells": line} for key, line in lines.items()],
+        "measured": any(row["final"] is not None for row in cells),
+        "words": ", ".join(dict.fromkeys(row["words"] for row in cells if row["final"] is None)),
+        "figures": sum(row["value"] is not None for row in cells),
+        "numbers": {kind: ", ".join(map(str, found)) for kind, found in numbers.items()},
+        "order": order,
+    }

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from phenorep import contracts, plugins
 from phenorep.errors import UserError
+from phenorep.report import conditions
 
 MEASURE = ["evaluation", "metric", "subset", "settings"]
 # With more settings than this, a metric is judged by its mean over them: nobody reads thirty verdicts, one per compound.
@@ -32,7 +34,8 @@ class Measure:
 
     ``rows`` holds one row per method and profile (columns of `summarise`, and ``variant``: what its encoders were trained
     without, as ``held_out=column``), best first. ``units`` holds the results of single
-    treatments (or settings) of a representation, where they are known: {(method, profile): values by unit}.
+    treatments (or settings) of a representation, where they are known: {(method, profile): values by unit}. ``curve`` is the
+    key of the settings along which it is one point of a curve; empty where it is none.
     """
 
     study: str
@@ -46,12 +49,26 @@ class Measure:
     units: dict[tuple[str, str], pd.Series] = field(default_factory=dict)
     unit: str = "treatments"
     reference: str = ""
+    curve: str = ""
 
     @property
     def title(self) -> str:
         """Its name on the page."""
         extra = [text for text in (self.subset, self.settings) if text]
         return f"{self.metric} ({', '.join(extra)})" if extra else self.metric
+
+    @property
+    def at(self) -> tuple[str, float]:
+        """Its curve (the settings but one) and its place on it."""
+        return conditions.split(self.settings, self.curve)
+
+
+class Measures(NamedTuple):
+    """What a study measured: what is judged, what stands behind that, and every point of those that are curves."""
+
+    judged: list[Measure]
+    behind: list[Measure]
+    curves: list[Measure]
 
 
 def use_of(config: dict, kind: str, name: str) -> str | None:
@@ -139,33 +156,55 @@ def summarise(rows: pd.DataFrame, controls: Iterable[str]) -> pd.DataFrame:
     return found.join(shuffled).reset_index().assign(control=lambda table: table["method"].isin(set(controls)))
 
 
-def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> tuple[list[Measure], list[Measure]]:
-    """What a study measured at the end of training: what is judged, and the single settings behind the means among it."""
+def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> Measures:
+    """What a study measured at the end of training.
+
+    Of an evaluation whose scores are a curve (it declares ``CURVE``, the key of its settings along which they are one) the
+    first metric is judged, at the largest value: other values and metrics tell of the same few samples.
+    """
     config = plan["config"]
     controls = [method for method in study["methods"] if is_control(config, method)]
     table = summarise(study_rows(scores, study), controls)
     table = _beside_the_rest(table[table["epoch"] == "final"])
-    judged, behind = [], []
+    found = Measures([], [], [])
     for (evaluation, metric), rows in table.groupby(["evaluation", "metric"], sort=False):
-        declared = constants(config, "evaluations", evaluation).get("METRICS", {}).get(metric, {})
+        declared = constants(config, "evaluations", evaluation)
+        metrics, curve = declared.get("METRICS", {}), declared.get("CURVE", "")
+        facts = metrics.get(metric, {})
         shared = {
             "study": name,
             "evaluation": evaluation,
             "metric": metric,
-            "higher": declared.get("better", "higher") != "lower",
-            "limits": tuple(declared.get("range", (None, None))),
-            "reference": str(declared.get("reference", "")),
+            "higher": facts.get("better", "higher") != "lower",
+            "limits": tuple(facts.get("range", (None, None))),
+            "reference": str(facts.get("reference", "")),
+            "curve": curve,
         }
         single = [
             Measure(**shared, subset=subset, settings=settings, rows=_ranked(part, shared["higher"]))
             for (subset, settings), part in rows.groupby(["subset", "settings"], sort=False)
         ]
-        if len(single) > SETTINGS_SHOWN:
-            judged.append(_mean_over_settings(rows, shared))
-            behind.extend(single)
+        if curve:
+            found.curves.extend(single)
+            wanted = set(map(tuple, rows.loc[conditions.ends(rows, curve), ["subset", "settings"]].to_numpy()))
+            single = [measure for measure in single if (measure.subset, measure.settings) in wanted]
+        if curve and metric != next(iter(metrics), metric):
+            found.behind.extend(single)
+        elif not curve and len(single) > SETTINGS_SHOWN:
+            found.judged.append(_mean_over_settings(rows, shared))
+            found.behind.extend(single)
         else:
-            judged.extend(_with_units(measure, study, plan["files"].get("details", [])) for measure in single)
-    return judged, behind
+            found.judged.extend(_with_units(measure, study, plan["files"].get("details", [])) for measure in single)
+    return found
+
+
+def curve_ends(rows: pd.DataFrame, config: dict) -> pd.DataFrame:
+    """Scores without those that stand further down a curve."""
+    parts = []
+    for evaluation, part in rows.groupby("evaluation", sort=False):
+        curve = constants(config, "evaluations", evaluation).get("CURVE")
+        parts.append(part[conditions.ends(part, curve)] if curve else part)
+    return pd.concat(parts).sort_index() if parts else rows
 
 
 def _beside_the_rest(table: pd.DataFrame) -> pd.DataFrame:

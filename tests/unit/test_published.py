@@ -11,7 +11,7 @@ import yaml
 
 from phenorep import contracts, plugins, report, statistics
 from phenorep.errors import UserError
-from phenorep.report import epochs, published, tables, verdict
+from phenorep.report import conditions, epochs, published, tables, verdict
 from tests.unit.made_run import make_run_with_epochs
 
 # As they stand in the paper: table -> rows of (NSC, NSCB) in per cent, None where it has none.
@@ -56,7 +56,7 @@ def plan(declared, tmp_path, monkeypatch):
     ]
     table = pd.DataFrame(rows, columns=["table", "row", "statistic", "metric", "value", "n", "method"])
     table["profile"] = np.where(table["method"] == "", "", "whitened")
-    table = table.assign(source="nobody 2020", type="", weak_label="None", single_cell="", reference="")
+    table = table.assign(source="nobody 2020", type="", weak_label="None", single_cell="", reference="", settings="")
     table[list(published.COLUMNS)].to_csv(tmp_path / "made.csv", index=False)
     plan = make_run_with_epochs(tmp_path)
     plan["studies"]["first"]["published"] = "made"
@@ -66,7 +66,7 @@ def plan(declared, tmp_path, monkeypatch):
 def compared(plan: dict) -> published.Beside:
     study = plan["studies"]["first"]
     scores = contracts.read_scores(plan["files"]["scores"])
-    judged, _ = tables.measures("first", study, scores, plan)
+    judged = tables.measures("first", study, scores, plan).judged
     return published.compare("first", study, judged, epochs.summarise(study, scores, plan), plan["studies"])
 
 
@@ -91,18 +91,33 @@ def test_ws_dino_shares_are_those_of_so_many_treatments():
     np.testing.assert_allclose(share.round(2), table["value"])
 
 
-def test_every_method_named_stands_in_the_study():
-    config = yaml.safe_load((ROOT / "studies" / "ws_dino.yaml").read_text())
-    studies = [study for study in config["studies"].values() if study.get("published") == "ws_dino"]
+FILES = sorted(path.stem for path in published.FOLDER.glob("*.csv"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_method_named_stands_in_the_study(name):
+    config = yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text())
+    studies = [study for study in config["studies"].values() if study.get("published") == name]
     assert studies
-    table = published.read("ws_dino")
+    table = published.read(name)
     for method, profile in set(zip(table["method"], table["profile"], strict=True)) - {("", "")}:
-        assert any(method in study["methods"] and profile in study["profiles"] for study in studies), (method, profile)
+        profiles = [["none", *study.get("profiles", [])] for study in studies if method in study["methods"]]
+        assert any(profile in names for names in profiles), (method, profile)
 
 
-@pytest.mark.parametrize("path", sorted(published.FOLDER.glob("*.csv")), ids=lambda path: path.stem)
-def test_files_are_in_the_format_and_name_known_metrics(path):
-    table = published.read(path.stem)
+@pytest.mark.parametrize("name", FILES)
+def test_settings_are_such_as_the_evaluations_give(name):
+    """An evaluation along numbers of labels names its classifier and the number; others have one score per metric."""
+    for text in set(published.read(name)["settings"]) - {""}:
+        found = conditions.parts(text)
+        assert set(found) == {"classifier", "labels"}, text
+        assert found["classifier"] in ("knn", "linear", "forest", "fine_tuned")
+        assert int(found["labels"]) > 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_in_the_format_and_name_known_metrics(name):
+    table = published.read(name)
     metrics = {m for name in plugins.names("evaluations") for m in plugins.constants("evaluations", name)["METRICS"]}
     assert set(table["metric"]) <= metrics
 
@@ -182,7 +197,7 @@ def test_what_the_paper_lacks_is_listed_below(plan):
 
 def test_encoders_trained_without_what_is_scored_are_judged_with_the_rest(plan):
     scores = contracts.read_scores(plan["files"]["scores"])
-    judged, _ = tables.measures("first", plan["studies"]["first"], scores, plan)
+    judged = tables.measures("first", plan["studies"]["first"], scores, plan).judged
     assert [measure.metric for measure in judged] == ["nsc", "nscb"]
     rows = judged[0].rows.set_index("method")
     assert rows.loc["held", "variant"] == "held_out=Metadata_Compound"

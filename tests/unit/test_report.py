@@ -220,7 +220,7 @@ def test_notes_are_gathered_over_representations(run):
 def test_items_of_one_well_count_once(run):
     study = run[2]["studies"]["first"]
     table = tables.study_rows(contracts.read_scores(run[2]["files"]["scores"]), study)
-    measure = tables.measures("first", study, table, run[2])[0][0]
+    measure = tables.measures("first", study, table, run[2]).judged[0]
     items = pd.DataFrame({"part": "item", "item": list("abcd"), "value": [0.0, 1, 1, 1], "metric": "nsc"})
     assert tables.single_results(items, measure)[1] == "items"
     values, unit = tables.single_results(items.assign(well=["p/A01", "p/A01", "p/A02", "p/A02"]), measure)
@@ -254,7 +254,7 @@ def test_mean_over_many_settings_is_judged_by_what_all_have(run):
     table = pd.DataFrame(rows, columns=list(contracts.SCORE_COLUMNS)).astype({"seed": str})
     table[["ci_low", "ci_high"]] = np.nan
     study = run[2]["studies"]["first"]
-    judged, behind = tables.measures("first", study, table, run[2])
+    judged, behind, _ = tables.measures("first", study, table, run[2])
     assert len(judged) == 1
     assert len(behind) == 6
     assert judged[0].rows.loc[0, "value"] == pytest.approx(0.82)
