@@ -25,11 +25,7 @@ batch.
 """
 
 import argparse
-import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -38,9 +34,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from benchmarks import feeding, jobs
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZE, MAXIMUM, PER_COMPOUND = (512, 640), 10_000, 8
 
 
@@ -62,20 +57,8 @@ def draw(folder: Path, count: int, distinct: int = 16) -> None:
         samples[index, 0] = np.roll(images[index % distinct], index // distinct, axis=1)
         tifffile.imwrite(folder / f"{index}.tif", samples[index, 0])
     samples.flush()
-    names = [str(index) for index in range(count)]
-    table = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": names, "Metadata_Site": "1"})
-    table["Metadata_Compound"] = [f"c{index // PER_COMPOUND}" for index in range(count)]
-    about = {
-        "channels": ["DNA"],
-        "dtype": "uint16",
-        "intensity_max": MAXIMUM,
-        "shape": [1, *SIZE],
-        "count": count,
-        "of": None,
-    }
-    about |= {"mean": [float(np.mean(images))], "std": [float(np.std(images))], "illumination": ""}
-    contracts.write_table(table.assign(Sample=names), folder / "P1.parquet", "samples", about)
-    contracts.write_json(about, folder / "P1.json")
+    compounds = [f"c{index // PER_COMPOUND}" for index in range(count)]
+    feeding.describe(folder, ["DNA"], MAXIMUM, {"Metadata_Compound": compounds})
 
 
 def method(asked: SimpleNamespace) -> dict:
@@ -86,31 +69,17 @@ def method(asked: SimpleNamespace) -> dict:
     return {"use": "dino", "keys": keys | {"drop_path": 0.1 if asked.backbone.startswith("vit") else 0.0}}
 
 
-def source(folder: Path) -> dict:
-    """The sample set as `pretrain` is told of it."""
-    files = {"tables": [str(folder / "P1.parquet")], "statistics": [str(folder / "P1.json")]}
-    return {"samples": "drawn/fields", "where": None, "labels": None, **files}
-
-
 def prepared(asked: SimpleNamespace, folder: Path) -> tuple:
     """The recipe and the samples, as `pretrain.run` makes them."""
-    from phenorep import pretrain
-
-    config, recipe_class, sources = pretrain.prepare(method(asked), [source(folder)])
-    return pretrain.build(recipe_class, config, sources, 0), sources
+    return feeding.prepared(method(asked), folder)
 
 
 # -- jobs, each in a process of its own -------------------------------------------------------------------------------------
 
 
 def phenorep_training(asked: SimpleNamespace, folder: Path) -> dict:
-    """The training loop as the rule `pretrain` runs it; its own record of the second epoch."""
-    from phenorep import pretrain
-
-    outputs = [str(folder / name) for name in ("encoder.safetensors", "training.csv", "epochs")]
-    pretrain.make(method(asked), [source(folder)], None, 0, {"device": asked.device}, asked.threads, outputs)
-    last = pd.read_csv(outputs[1]).iloc[-1]
-    return {"images_s": last["images_per_second"], "waiting": last["waiting_share"], "peak_mb": last["peak_memory_mb"]}
+    """The training loop as the rule `pretrain` runs it."""
+    return feeding.train(method(asked), asked, folder)
 
 
 def phenorep_data(asked: SimpleNamespace, folder: Path) -> dict:
@@ -135,7 +104,7 @@ def phenorep_data(asked: SimpleNamespace, folder: Path) -> dict:
                 recipe.crops(moved.scaled(recipe.scaling), 2, config.global_size, config.global_scale)
                 partner = moved.scaled_companions(recipe.scaling)
                 recipe.crops(partner, config.local_crops, config.local_size, config.local_scale)
-            finish(device)
+            feeding.finish(device)
             seconds = time.perf_counter() - start
     return {"images_s": len(batches[0]) * asked.batch / seconds}
 
@@ -144,40 +113,16 @@ def pillow_training(asked: SimpleNamespace, folder: Path) -> dict:
     """The loop's step on views from workers."""
     import torch
 
-    from phenorep import devices
-    from phenorep.checkpoints import Checkpoint
     from phenorep.recipes import Batch
-    from phenorep.training import Training
 
-    class Fed(Training):
-        """Batches are views already."""
+    def batch_of(raw: list, device, progress: float) -> Batch:
+        large, small = on_device(raw, device)
+        nothing = torch.empty(0)
+        return Batch(large, nothing, nothing, nothing, nothing, progress, small)
 
-        def _batch(self, raw: list, progress: float) -> Batch:
-            large, small = on_device(raw, self.fabric.device)
-            nothing = torch.empty(0)
-            return Batch(large, nothing, nothing, nothing, nothing, progress, small)
-
-    with devices.repeatable(asked.threads):
-        recipe, sources = prepared(asked, folder)
-        recipe.crops = lambda images, *_: images
-        fabric = devices.fabric(devices.configure({"device": asked.device}), asked.precision)
-        training = Fed(recipe, sources, fabric, 0, Checkpoint(folder / "none.pt", ""), lambda *_: None)
-        recipe.train()
-        loader = loader_of(asked, folder, recipe, sources)
-        for _ in range(2):
-            start, waited = time.perf_counter(), 0.0
-            views = iter(loader)
-            for _ in range(len(loader)):
-                began = time.perf_counter()
-                raw = next(views)
-                waited += time.perf_counter() - began
-                training._take_step(raw, len(loader))
-            finish(fabric.device)
-            seconds = time.perf_counter() - start
-        found = {"images_s": len(loader) * asked.batch / seconds, "waiting": waited / seconds}
-        found["peak_mb"] = training._peak_memory()
-    del views, loader
-    return found | {"worker_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024}
+    recipe, sources = prepared(asked, folder)
+    recipe.crops = lambda images, *_: images
+    return feeding.train_fed(recipe, sources, loader_of(asked, folder, recipe, sources), batch_of, asked, folder)
 
 
 def pillow_data(asked: SimpleNamespace, folder: Path) -> dict:
@@ -185,14 +130,8 @@ def pillow_data(asked: SimpleNamespace, folder: Path) -> dict:
     import torch
 
     recipe, sources = prepared(asked, folder)
-    device, loader = torch.device(asked.device), loader_of(asked, folder, recipe, sources)
-    for _ in range(2):
-        start = time.perf_counter()
-        for views in loader:
-            on_device(views, device)
-        finish(device)
-        seconds = time.perf_counter() - start
-    return {"images_s": len(loader) * asked.batch / seconds}
+    device = torch.device(asked.device)
+    return feeding.loaded(loader_of(asked, folder, recipe, sources), lambda views: on_device(views, device), asked)
 
 
 def flops(asked: SimpleNamespace, folder: Path) -> dict:
@@ -258,13 +197,10 @@ class Pictures:
 
 def loader_of(asked: SimpleNamespace, folder: Path, recipe, sources):
     """A DataLoader of an epoch's views, of the pairs that phenorep would draw."""
-    from torch.utils.data import DataLoader
-
     generator = np.random.default_rng(0)
     order = recipe.order(sources.labels, generator)
-    pictures = Pictures(asked, folder, recipe, order, recipe.companions(order, sources.labels, generator))
-    workers = {"num_workers": asked.workers, "persistent_workers": asked.workers > 0}
-    return DataLoader(pictures, asked.batch, drop_last=True, pin_memory=asked.device == "cuda", **workers)
+    companions = recipe.companions(order, sources.labels, generator)
+    return feeding.loader_of(Pictures(asked, folder, recipe, order, companions), asked)
 
 
 def on_device(views: list, device) -> tuple:
@@ -275,22 +211,7 @@ def on_device(views: list, device) -> tuple:
     return torch.cat(moved[:2]), torch.cat(moved[2:])
 
 
-def finish(device) -> None:
-    """Wait for the device."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def apart(job: str, asked: dict, folder: Path, **other) -> dict:
-    """What a job in a process of its own finds."""
-    call = json.dumps([job, {**asked, **other}, str(folder)])
-    command = [sys.executable, "-m", "benchmarks.training", "--job", call]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if result.returncode:
-        raise RuntimeError(result.stderr[-3000:])
-    return json.loads(result.stdout.splitlines()[-1])
+JOBS = (phenorep_training, phenorep_data, pillow_training, pillow_data, flops)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------------
@@ -298,13 +219,13 @@ def apart(job: str, asked: dict, folder: Path, **other) -> dict:
 
 def compare(asked: dict, folder: Path, peak: float | None) -> pd.DataFrame:
     """One row for each way to feed the step, with and without the network."""
-    counted = apart("flops", asked, folder)["gflop"]
+    counted = feeding.apart("training", "flops", asked, folder)["gflop"]
     print(f"{counted:.1f} GFLOP per image", flush=True)
     found = []
     for part in ("data", "training"):
         for feed, planes in (("phenorep", 1), ("pillow", 3), ("pillow", 1)):
             row = {"part": part, "fed_by": feed, "planes": planes}
-            row |= apart(f"{feed}_{part}", asked, folder, planes=planes)
+            row |= feeding.apart("training", f"{feed}_{part}", asked, folder, planes=planes)
             row["views_s"] = row["images_s"] * (2 + asked["local_crops"])
             if part == "training":
                 row["tflop_s"] = row["images_s"] * counted / 1000
@@ -331,12 +252,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
     parser.add_argument("--steps", type=int, default=4, help="of an epoch; two are run")
     parser.add_argument("--peak-tflops", type=float, help="of the chip in the precision used")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "output")
+    parser.add_argument("--output", type=Path, default=jobs.OUTPUT)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job:
-        job, asked, folder = json.loads(arguments.job)
-        print(json.dumps(globals()[job](SimpleNamespace(**asked), Path(folder))))
+        feeding.run(arguments.job, JOBS)
         return
     arguments.output.mkdir(parents=True, exist_ok=True)
     asked = {name: value for name, value in vars(arguments).items() if name not in ("output", "job", "peak_tflops")}

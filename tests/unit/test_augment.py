@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from phenorep.augment import Augmentation, augment, configure_augmentation
 
@@ -53,6 +55,63 @@ def test_wide_images_are_turned_by_half_turns_only():
     images = one_image(64, size=(12, 20))
     views = augment(images, Augmentation(shift=0, scale=(1, 1)), seeded())
     assert len(views.unique(dim=0)) == 4
+
+
+def orientations(images):
+    """All that turns and flips can make of (B, C, H, W): (8, B, C, H, W), of wide images (4, ...)."""
+    turned = [images.rot90(turns, (-2, -1)) for turns in range(4)]
+    every = [view for part in turned for view in (part, part.flip(-1))]
+    return torch.stack([view for view in every if view.shape == images.shape])
+
+
+SIZES = [(1, 1), (7, 7), (16, 16), (50, 50), (129, 129), (224, 224), (12, 20), (13, 21), (20, 13)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_turns_are_exact_at_any_size(size):
+    images = torch.rand(40, 2, *size, generator=seeded(4))
+    views = augment(images, Augmentation(shift=0, scale=(1, 1)), seeded())
+    assert (orientations(images) == views).flatten(2).all(dim=2).any(dim=0).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_samples_that_are_not_reached_are_only_turned(size):
+    images = torch.rand(40, 2, *size, generator=seeded(4))
+    views = augment(images, Augmentation(crop=(0.5, 0.8), probability=0), seeded())
+    errors = (orientations(images) - views).abs().amax(dim=(2, 3, 4)).amin(dim=0)
+    assert errors.max() <= 2e-7 * max(size)
+    if size == (16, 16):
+        assert errors.max() == 0
+
+
+@pytest.mark.parametrize("view", [None, (9, 9), (31, 18)])
+@pytest.mark.parametrize("size", [(24, 24), (25, 25), (18, 30)])
+def test_turning_and_moving_at_once_is_turning_and_then_moving(size, view):
+    images = torch.rand(60, 2, *size, generator=seeded(4))
+    moved = {"shift": 0.3, "scale": (0.6, 1.5), "crop": (0.4, 0.9), "probability": 0.8}
+    turned = augment(images, Augmentation(shift=0, scale=(1, 1)), seeded(1))
+    # The same random state: the same turns in the first, the same windows in both.
+    at_once = augment(images, Augmentation(**moved), seeded(1), view)
+    one_by_one = augment(turned, Augmentation(**{**STILL, **moved}), seeded(1), view)
+    torch.testing.assert_close(at_once, one_by_one, atol=2e-5, rtol=0)
+
+
+def test_beyond_the_edge_is_the_mirror_image():
+    images = torch.rand(3, 2, 16, 16, generator=seeded(4))
+    views = augment(images, Augmentation(**{**STILL, "scale": (0.5, 0.5)}), seeded())
+    mirrored = np.pad(images.numpy(), ((0, 0), (0, 0), (8, 8), (8, 8)), mode="symmetric")
+    # At half the size each pixel of the view lies in the middle of four.
+    expected = functional.avg_pool2d(torch.from_numpy(mirrored), 2)
+    torch.testing.assert_close(views, expected, atol=1e-5, rtol=0)
+
+
+def test_mixed_precision_rounds_neither_places_nor_intensities():
+    images = torch.rand(6, 2, 64, 64, generator=seeded(4))
+    settings = Augmentation(gain=0.2, offset=0.1, noise=0.1, blur=1.0, crop=(0.5, 1))
+    expected = augment(images, settings, seeded())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        views = augment(images, settings, seeded())
+    assert torch.equal(views, expected)
 
 
 def test_channels_move_together():
