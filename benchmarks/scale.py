@@ -108,7 +108,7 @@ def embed(folder: str, encoder: str, threads: int) -> None:
 
 def abnormality(folder: str, encoder: str, threads: int) -> None:  # noqa: ARG001
     """What the rule `abnormality` runs."""
-    from phenorep import abnormality
+    from phenorep.quality import abnormality
 
     abnormality.make({"embeddings": f"{folder}/all.parquet"}, {"method": "vae"}, f"{folder}/abnormality.parquet")
 

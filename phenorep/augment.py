@@ -69,7 +69,8 @@ def augment(
         nothing, the pixels are those of the image bit for bit. Samples that `probability` leaves out of them are resampled
         with the others: bit for bit too where the sides are powers of two, and else about 1e-7 of a side out of place.
     """
-    # Mixed precision would round places and intensities to 8 bits.
+    # Mixed precision would round places and intensities to 8 bits, and hands over images that are so rounded.
+    images = images.to(torch.promote_types(images.dtype, torch.float32))
     with torch.autocast(images.device.type, enabled=False):
         views = _place(images, settings, generator, tuple(size or images.shape[-2:]))
         views = _recolour(views, settings, generator)

@@ -3,8 +3,9 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from phenorep import __version__, abnormality, annotating, configuration, contracts, devices, plugins
+from phenorep import __version__, configuration, contracts, devices, plugins
 from phenorep.errors import UserError
+from phenorep.quality import abnormality, annotating
 
 
 def make(config: dict, output: str | Path) -> None:

@@ -111,14 +111,14 @@ def _with_defaults(name: str, values: dict, file: str, config_class: str) -> dic
 def _abnormality(values: dict | None) -> dict | None:
     if values is None:
         return None
-    block = _with_defaults("abnormality", values, "abnormality.py", "Config")
+    block = _with_defaults("abnormality", values, "quality/abnormality.py", "Config")
     return block | {"seed": int(block["seed"])}
 
 
 def _annotate(values: dict) -> dict:
     frame = {"samples": "", "method": "", "seed": 0}
     keys = {key: value for key, value in values.items() if key not in frame}
-    known = plugins.dataclass_keys(plugins.ROOT / "annotating.py", "Config") if keys else {}
+    known = plugins.dataclass_keys(plugins.ROOT / "quality" / "annotating.py", "Config") if keys else {}
     for key in keys:
         if key not in known:
             raise UserError(f"annotate: unknown key '{key}'. {plugins.suggest(key, [*known, *frame])}")

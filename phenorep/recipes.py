@@ -196,7 +196,10 @@ class Recipe(nn.Module):
         return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
     def on_epoch_start(self, epoch: int, batches) -> None:
-        """Called before an epoch (from 1) with a function that gives all batches in order: clusters, pseudo-labels."""
+        """Called before an epoch (from 1): clusters, pseudo-labels.
+
+        ``batches(rows)`` gives all samples in batches, in the order of `rows`; without it in their own.
+        """
 
     def weight_decay_at(self, progress: float) -> float:
         """Weight decay of a step, for the parameter groups that carry `decay_scale`."""
@@ -217,9 +220,33 @@ class Recipe(nn.Module):
         return self.encoder
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Fully connected layers with ReLU between them: ``mlp(512, 2048, 2048)`` has two layers."""
+def mlp(*widths: int, batch_norm: bool = False) -> nn.Sequential:
+    """Fully connected layers with ReLU between them: ``mlp(512, 2048, 2048)`` has two layers.
+
+    With `batch_norm` what comes out of all but the last is normalised over the batch before its ReLU.
+    """
     layers: list[nn.Module] = []
     for first, second in itertools.pairwise(widths):
-        layers += [nn.Linear(first, second), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+        layers += [nn.Linear(first, second), *([nn.BatchNorm1d(second)] if batch_norm else []), nn.ReLU()]
+    return nn.Sequential(*layers[: -2 if batch_norm else -1])
+
+
+def check_projector(widths: tuple[int, ...]) -> None:
+    """Raise `ValueError` where these are not the widths of a projector's layers."""
+    if not widths or min(widths) < 1:
+        raise ValueError("projector must hold the width of one layer or more")
+
+
+def full_precision(values: torch.Tensor) -> torch.Tensor:
+    """At least float32, whatever precision the networks run in: sums over a batch and sharp softmaxes need it."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def gathered(values: torch.Tensor, world: int) -> torch.Tensor:
+    """(world, *shape): the values of each of `world` devices in their order, without gradients."""
+    values = values.detach()
+    if world == 1:
+        return values[None]
+    parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(world)]
+    torch.distributed.all_gather(parts, values.contiguous())
+    return torch.stack(parts)

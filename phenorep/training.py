@@ -176,9 +176,9 @@ class Training:
         companions = raw.scaled_companions(scaling)
         return Batch(raw.scaled(scaling), raw.labels, raw.rows, raw.means, raw.stds, progress, companions)
 
-    def _all_batches(self) -> Iterator[Batch]:
-        """All samples in their order, once, none dropped; every device sees all of them."""
-        rows = np.arange(len(self.sources))
+    def _all_batches(self, rows: np.ndarray | None = None) -> Iterator[Batch]:
+        """All samples once, none dropped, in the order of `rows`, or else in their own; every device sees all of them."""
+        rows = np.arange(len(self.sources)) if rows is None else rows
         size = self.config.batch_size
         for raw in ReadAhead(self.sources, [rows[start : start + size] for start in range(0, len(rows), size)]):
             yield self._batch(raw, (self.epoch - 1) / self.config.epochs)

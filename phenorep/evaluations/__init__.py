@@ -15,14 +15,15 @@ what a row is:
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from phenorep import alternatives, annotations, contracts, plugins, scores
+from phenorep import alternatives, contracts, plugins, scores
 from phenorep.errors import NotRun, UserError
+from phenorep.quality import annotations
 
 SEED = 0  # of bootstrap draws and permutations: the same for all methods, so that they are compared on the same draws
 
@@ -48,6 +49,7 @@ class Inputs:
     embeddings: pd.DataFrame | None = None
     samples: object | None = None  # store.Samples
     encoder: Path | None = None
+    channels: tuple[str, ...] | None = None  # of the samples, that take the places of the encoder's; None: the same names
     benchmark: Path | None = None
     compute: dict = field(default_factory=dict)
     alternatives: dict[str, dict] = field(default_factory=dict)  # see `phenorep.alternatives`; empty: the same for all rows
@@ -62,7 +64,14 @@ class Inputs:
 
 
 def make(
-    evaluation: dict, inputs: dict, encoder: str | None, row: dict, compute: dict, scores_out: str, details_out: str
+    evaluation: dict,
+    inputs: dict,
+    encoder: str | None,
+    row: dict,
+    compute: dict,
+    scores_out: str,
+    details_out: str,
+    channels: list[str] | None = None,
 ) -> None:
     """Evaluate, once or once per subset, and write tidy scores and their details.
 
@@ -80,6 +89,8 @@ def make(
         The score's wildcards: dataset, samples, method, seed, epoch, profile, evaluation.
     compute
         The configuration's block: which device.
+    channels
+        The samples' channels that take the places of the encoder's, in its order; None: the same names.
 
     Raises
     ------
@@ -92,6 +103,7 @@ def make(
     module = plugins.load("evaluations", use)
     config = plugins.configure(module.Config, evaluation.get("keys") or {}, f"evaluations: {use}")
     whole, table, about = _open(module, inputs, encoder, compute)
+    whole = replace(whole, channels=tuple(channels) if channels else None)
     lacking = [name for name in module.REQUIRES if name not in table]
     if lacking:
         raise NotRun(f"{use} needs the column(s) {', '.join(lacking)}, which the dataset does not have.")

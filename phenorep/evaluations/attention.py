@@ -265,7 +265,7 @@ def _attend(config: Config, inputs: Inputs, rows: np.ndarray) -> Maps:
 
     device = devices.accelerator(devices.configure(inputs.compute, devices=1))
     encoder, samples = Encoder.load(inputs.encoder, device), inputs.samples
-    planes = encoder.positions(list(samples.channels), where="samples")
+    planes = encoder.positions(list(samples.channels), inputs.channels, "samples")
     plates = np.asarray(samples.plate_index)[rows]
     found, patch = [], (1.0, 1.0)
     for first in range(0, len(rows), config.batch_size):

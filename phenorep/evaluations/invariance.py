@@ -104,7 +104,7 @@ def _embed(config: Config, inputs: Inputs, rows: np.ndarray, ways: list[tuple]) 
     device = devices.accelerator(devices.configure(inputs.compute, devices=1))
     encoder = Encoder.load(inputs.encoder, device)
     samples = inputs.samples
-    planes = encoder.positions(list(samples.channels), where="samples")
+    planes = encoder.positions(list(samples.channels), inputs.channels, "samples")
     plates = np.asarray(samples.plate_index)[rows]
     found = {"originals": [], "copies": []}
     for first in range(0, len(rows), config.batch_size):

@@ -1,10 +1,10 @@
 """Normal or abnormal? Few labelled samples train a classifier on frozen embeddings, which tells labelled others.
 
 Labels are the column `Label_Quality`, which the dataset knows or the configuration's block ``annotations`` brings. The
-classifiers are those of [0], ``knn`` and ``linear`` (see `phenorep.classifiers`), and ``forest``: with the method
+classifiers are those of [0], ``knn`` and ``linear`` (see `phenorep.quality.classifiers`), and ``forest``: with the method
 ``image_quality`` it is what was done before embeddings [1]. The test part is the same for all methods, classifiers and
 numbers of labels; the labels that are learnt from are drawn several times where there are more than asked for (see
-`phenorep.quality`). [0] has one split of single samples, one draw and, as its figures suggest, averages over batches:
+`phenorep.quality.splits`). [0] has one split of single samples, one draw and, as its figures suggest, averages over batches:
 ``groups: '', draws: 1, average: batch_mean``.
 
 Intervals come from drawing test groups and draws of labels together. As the control, labels are shuffled among the groups
@@ -22,10 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from phenorep import classifiers, contracts, quality, quality_scores
+from phenorep import contracts
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import Inputs, Score
 from phenorep.profiles import features
+from phenorep.quality import classifiers, scoring, splits
 
 NEEDS = ("embeddings",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
@@ -46,8 +47,8 @@ _SEARCHED = {
 
 
 @dataclass(frozen=True)
-class Config(quality.LabelConfig, classifiers.ClassifierConfig):
-    """Keys of the classifiers stand in phenorep/classifiers.py, of labels, draws and groups in phenorep/quality.py."""
+class Config(splits.LabelConfig, classifiers.ClassifierConfig):
+    """Keys of the classifiers stand in phenorep/quality/classifiers.py, of labels and draws in splits.py beside it."""
 
     classifiers: tuple[str, ...] = ("knn", "linear", "forest")  # fewer for time; forest is the slowest
     # Columns of the table, by the start of their names (ImageQuality_, Count_: of the sample's field), that the forest gets
@@ -55,13 +56,13 @@ class Config(quality.LabelConfig, classifiers.ClassifierConfig):
     beside: tuple[str, ...] = ()
 
     def __post_init__(self):
-        quality.LabelConfig.__post_init__(self)
+        splits.LabelConfig.__post_init__(self)
         classifiers.ClassifierConfig.__post_init__(self)
         if not self.classifiers or len(set(self.classifiers)) < len(self.classifiers):
             raise ValueError("classifiers must name at least one, each once")
         if unknown := [name for name in self.classifiers if name not in classifiers.KINDS]:
             raise ValueError(f"classifiers: '{unknown[0]}' is none; known are {', '.join(classifiers.KINDS)}")
-        quality.check_search(self, sum(_SEARCHED.values(), ()))
+        splits.check_search(self, sum(_SEARCHED.values(), ()))
 
 
 def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd.DataFrame]:
@@ -72,7 +73,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     scores
         ``accuracy``, ``f1`` and ``auc`` for each classifier and number of labels; also with labels shuffled.
     details
-        See `quality_scores.summarise`.
+        See `scoring.summarise`.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     UserError
         If a label is neither normal nor abnormal, or the other sample set's embeddings have other features.
     """
-    judged = quality.labelled(inputs.embeddings, config.groups)
-    known = None if inputs.train is None else quality.labelled(inputs.train.embeddings, config.groups)
+    judged = splits.labelled(inputs.embeddings, config.groups)
+    known = None if inputs.train is None else splits.labelled(inputs.train.embeddings, config.groups)
     columns = contracts.feature_columns(inputs.embeddings.columns)
     if known is not None and (other := contracts.feature_columns(known.table.columns)) != columns:
         raise UserError(
@@ -90,7 +91,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             f"have {len(columns)}, {', '.join(columns[:1])} and so on. Both must come from the same encoder: name the "
             "method as it was trained there, with 'from'."
         )
-    design = quality.design(config, judged, known, seed)
+    design = splits.design(config, judged, known, seed)
     results, stated = [], []
     for kind in config.classifiers:
         values, tested = _features(config, kind, design, stated)
@@ -102,18 +103,18 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             results.append(_result(config, kind, count, design, values, tested))
     if not results:
         raise NotRun(" ".join([*stated, *design.stated]))
-    return quality_scores.summarise(design, results, stated, seed)
+    return scoring.summarise(design, results, stated, seed)
 
 
-def _result(config: Config, kind: str, count: int, design: quality.Design, values, tested) -> quality_scores.Result:
+def _result(config: Config, kind: str, count: int, design: splits.Design, values, tested) -> scoring.Result:
     def score(option: Config, train: np.ndarray, held_out: np.ndarray) -> float:
         labels = design.known.abnormal[train]
         if classifiers.refused(kind, labels, option):
             return -np.inf
         model = classifiers.fit(kind, values[train], labels, option, design.seed)
-        return quality_scores.metrics(design.known.abnormal[held_out], model.probabilities(values[held_out])[None])["f1"][0]
+        return scoring.metrics(design.known.abnormal[held_out], model.probabilities(values[held_out])[None])["f1"][0]
 
-    config = quality.searched(config, _SEARCHED[kind], design, count, score)
+    config = splits.searched(config, _SEARCHED[kind], design, count, score)
     rows = [design.drawn(count, draw) for draw in range(config.draws)]
     sets = [(values[part], design.known.abnormal[part]) for part in rows]
     for permutation in range(config.permutations):
@@ -125,10 +126,10 @@ def _result(config: Config, kind: str, count: int, design: quality.Design, value
     found = np.stack([model.probabilities(tested) for model in models])
     chosen = {key: getattr(config, key) for key in config.search or {} if key in _SEARCHED[kind]}
     settings = f"classifier={kind}, labels={count}"
-    return quality_scores.Result(settings, found[: config.draws], found[config.draws :], chosen)
+    return scoring.Result(settings, found[: config.draws], found[config.draws :], chosen)
 
 
-def _features(config: Config, kind: str, design: quality.Design, stated: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _features(config: Config, kind: str, design: splits.Design, stated: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Features of all that may be learnt from, by numbers within ``design.known``, and of the test samples."""
     tables = design.known.table, design.judged.table.iloc[design.test]
     own = contracts.feature_columns(tables[0].columns)

@@ -5,8 +5,8 @@ Running means and deviations of batch normalisation move with the training sampl
 tuned network is not the frozen one. The paper states neither batch size nor augmentation here: 32, as for its linear layer
 on frozen features, and none. Of the sample set only labelled samples are read, and kept on the device.
 
-Labels, test part, draws and metrics are those of `quality_classification` (see `phenorep.quality`): with the same seed, the
-first draws are the same, too. As the control, labels are shuffled among the groups that are learnt from.
+Labels, test part, draws and metrics are those of `quality_classification` (see `phenorep.quality.splits`): with the same
+seed, the first draws are the same, too. As the control, labels are shuffled among the groups that are learnt from.
 
 [0] Masud et al. 2022, Comparison of semi-supervised learning methods for High Content Screening quality control,
     arXiv:2208.04592, section 3.3
@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import classifiers, quality, quality_scores
 from phenorep.evaluations import Inputs, Score
+from phenorep.quality import classifiers, scoring, splits
 
 NEEDS = ("encoder", "samples")
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
@@ -35,8 +35,8 @@ _SEARCHED = ("learning_rate", "weight_decay", "momentum", "epochs", "batch_size"
 
 
 @dataclass(frozen=True)
-class Config(quality.LabelConfig, classifiers.DescentConfig):
-    """Further keys stand in phenorep/quality.py (labels, test part, groups) and phenorep/classifiers.py (descent)."""
+class Config(splits.LabelConfig, classifiers.DescentConfig):
+    """Further keys stand in phenorep/quality: splits.py (labels, test part, groups) and classifiers.py (descent)."""
 
     draws: int = 3  # of the labels; each trains the encoder anew, on epochs * (the sum of `labels`) images
     permutations: int = 1  # of labels, for the shuffled control; each costs as much as a draw
@@ -46,9 +46,9 @@ class Config(quality.LabelConfig, classifiers.DescentConfig):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"  # bf16-mixed is faster on a recent GPU
 
     def __post_init__(self):
-        quality.LabelConfig.__post_init__(self)
+        splits.LabelConfig.__post_init__(self)
         classifiers.DescentConfig.__post_init__(self)
-        quality.check_search(self, _SEARCHED)
+        splits.check_search(self, _SEARCHED)
         self.augmentation()
 
     def augmentation(self):
@@ -68,7 +68,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     scores
         ``accuracy``, ``f1`` and ``auc`` for each number of labels; also with labels shuffled.
     details
-        See `quality_scores.summarise`.
+        See `scoring.summarise`.
 
     Raises
     ------
@@ -80,25 +80,28 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     """
     import torch
 
-    from phenorep import devices, fine_tuning
+    from phenorep import devices
     from phenorep.encoders import Encoder
+    from phenorep.quality import fine_tuning
 
     samples, train = inputs.samples, None if inputs.train is None else inputs.train.samples
-    judged = quality.labelled(samples.table, config.groups, inputs.rows(samples.table))
-    known = None if train is None else quality.labelled(train.table, config.groups)
-    design = quality.design(config, judged, known, seed)
+    judged = splits.labelled(samples.table, config.groups, inputs.rows(samples.table))
+    known = None if train is None else splits.labelled(train.table, config.groups)
+    design = splits.design(config, judged, known, seed)
     device = torch.device(devices.accelerator(devices.configure(inputs.compute, devices=1)))
     with devices.repeatable(torch.get_num_threads()):
         encoder = Encoder.load(inputs.encoder, device)
         fine_tuning.check(encoder)
-        images = fine_tuning.read(train or samples, design.known.rows, encoder, device, "the samples to learn from")
-        tested = fine_tuning.read(samples, judged.rows[design.test], encoder, device, "samples")
+        # Another sample set that is learnt from has the encoder's own channels.
+        learnt = (samples, "samples", inputs.channels) if train is None else (train, "the samples to learn from", None)
+        images = fine_tuning.read(learnt[0], design.known.rows, encoder, device, *learnt[1:])
+        tested = fine_tuning.read(samples, judged.rows[design.test], encoder, device, "samples", inputs.channels)
         results = [_result(config, count, design, encoder, images, tested) for count in design.counts]
-    return quality_scores.summarise(design, results, [], seed)
+    return scoring.summarise(design, results, [], seed)
 
 
-def _result(config: Config, count: int, design: quality.Design, encoder, images, tested) -> quality_scores.Result:
-    from phenorep import fine_tuning
+def _result(config: Config, count: int, design: splits.Design, encoder, images, tested) -> scoring.Result:
+    from phenorep.quality import fine_tuning
 
     def tune(option: Config, rows: np.ndarray, labels: np.ndarray, number: int):
         return fine_tuning.tune(
@@ -108,9 +111,9 @@ def _result(config: Config, count: int, design: quality.Design, encoder, images,
     def score(option: Config, rows: np.ndarray, held_out: np.ndarray) -> float:
         model = tune(option, rows, design.known.abnormal[rows], 0)
         found = fine_tuning.probabilities(model, images[held_out], config.precision)
-        return quality_scores.metrics(design.known.abnormal[held_out], found[None])["f1"][0]
+        return scoring.metrics(design.known.abnormal[held_out], found[None])["f1"][0]
 
-    config = quality.searched(config, _SEARCHED, design, count, score)
+    config = splits.searched(config, _SEARCHED, design, count, score)
     parts = [design.drawn(count, draw) for draw in range(config.draws)]
     sets = [(rows, design.known.abnormal[rows]) for rows in parts]
     sets += [design.shuffled(count, permutation) for permutation in range(config.permutations)]
@@ -121,6 +124,6 @@ def _result(config: Config, count: int, design: quality.Design, encoder, images,
         print(f"{count} labels: {number + 1} of {len(sets)} trainings done", flush=True)
     probabilities = np.stack(found)
     chosen = {key: getattr(config, key) for key in config.search or {}}
-    return quality_scores.Result(
+    return scoring.Result(
         f"classifier=fine_tuned, labels={count}", probabilities[: config.draws], probabilities[config.draws :], chosen
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from phenorep import recipes
+from phenorep.spread import Spread
 
 SEEDED = True
 
@@ -28,8 +29,7 @@ class Config(recipes.PretrainConfig):
         super().__post_init__()
         if self.temperature <= 0:
             raise ValueError("temperature must be positive")
-        if not self.projector or min(self.projector) < 1:
-            raise ValueError("projector must hold the width of one layer or more")
+        recipes.check_projector(self.projector)
 
 
 class Recipe(recipes.Recipe):
@@ -41,8 +41,14 @@ class Recipe(recipes.Recipe):
 
         self.projector = recipes.mlp(self.features, *self.config.projector)
         self.loss = NTXentLoss(temperature=self.config.temperature, gather_distributed=self.world > 1)
+        self.spread = Spread(self.features)
 
     def training_step(self, batch: recipes.Batch) -> torch.Tensor:
         """Contrastive loss of two views of each image."""
-        first, second = (self.projector(self.encoder(self.views(batch.images))) for _ in range(2))
-        return self.loss(first, second)
+        embeddings = [self.encoder(self.views(batch.images)) for _ in range(2)]
+        self.spread.see(embeddings[0])
+        return self.loss(*(self.projector(embedding) for embedding in embeddings))
+
+    def on_epoch_end(self, epoch: int) -> str:
+        """What tells a collapse."""
+        return self.spread.report(epoch, "Lower learning_rate, or use a larger batch_size or temperature.")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import annotating, annotations, contracts
+from phenorep import contracts
+from phenorep.quality import annotating, annotations
 from tests.browser.chromium import Page
 from tests.unit import made_samples
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep import abnormality, contracts
+from phenorep import contracts
 from phenorep.errors import NotRun, UserError
+from phenorep.quality import abnormality
 
 SETTINGS = {"method": "m"}
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from phenorep import annotating, choosing, contracts, plugins
+from phenorep import contracts, plugins
 from phenorep.errors import UserError
+from phenorep.quality import annotating, choosing
 from tests.unit import made_samples
 
 HOSTILE = "</script><script>alert('x')</script>"

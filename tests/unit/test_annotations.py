@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from phenorep import annotations
 from phenorep.errors import UserError
+from phenorep.quality import annotations
 
 
 @pytest.fixture

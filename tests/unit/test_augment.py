@@ -112,6 +112,9 @@ def test_mixed_precision_rounds_neither_places_nor_intensities():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         views = augment(images, settings, seeded())
     assert torch.equal(views, expected)
+    # Rounded images may be handed over: nothing is rounded once more.
+    rounded = images.to(torch.bfloat16)
+    assert torch.equal(augment(rounded, settings, seeded()), augment(rounded.float(), settings, seeded()))
 
 
 def test_channels_move_together():

@@ -8,9 +8,10 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from phenorep import classifiers, plugins
-from phenorep.classifiers import KINDS, ClassifierConfig
+from phenorep import plugins
 from phenorep.errors import NotRun, UserError
+from phenorep.quality import classifiers
+from phenorep.quality.classifiers import KINDS, ClassifierConfig
 
 SHORT = {"epochs": 9, "milestones": (3, 7), "batch_size": 8}
 

@@ -18,7 +18,7 @@ from tests.unit import made_samples
 NAMES = plugins.names("methods")
 # A small network for speed, and no network connection; keys that a recipe does not have are left out.
 SMALL = {"backbone": "resnet10t", "weights": "none", "epochs": 1, "batch_size": 8, "projector": [16], "warmup_epochs": 0}
-SMALL |= {"global_size": 32, "local_size": 16, "head": [16, 8], "output_dim": 32}
+SMALL |= {"global_size": 32, "local_size": 16, "head": [16, 8], "output_dim": 32, "prototypes": 4}
 ENCODERS = [name for name in NAMES if not {"COMBINES", "NEEDS"} & plugins.constants("methods", name).keys()]
 MEASURED = [name for name in NAMES if "NEEDS" in plugins.constants("methods", name)]
 
@@ -170,7 +170,8 @@ def test_a_training_step_gives_a_finite_loss_and_gradients(files, name):
     recipe.generator.manual_seed(0)
     raw = sources.read(np.arange(8))
     batch = Batch(raw.scaled(recipe.scaling), raw.labels, raw.rows, raw.means, raw.stds, progress=0.0)
-    recipe.on_epoch_start(1, lambda: iter([batch]))
+    recipe.order(batch.labels.numpy(), np.random.default_rng(0))  # before each epoch, as the loop does
+    recipe.on_epoch_start(1, lambda rows=None: iter([batch]))
     loss = recipe(batch)
     loss.backward()
     recipe.on_step_end(0.0)

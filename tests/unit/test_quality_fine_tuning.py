@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from phenorep import contracts, devices, encoders, evaluations, fine_tuning, plugins, pretrain
-from phenorep.classifiers import DescentConfig
+from phenorep import contracts, devices, encoders, evaluations, plugins, pretrain
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import Inputs, quality_classification, quality_fine_tuning
+from phenorep.quality import fine_tuning
+from phenorep.quality.classifiers import DescentConfig
 from phenorep.store import Samples
 from tests.unit import made_samples
 

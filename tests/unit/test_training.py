@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phenorep import contracts, devices, encoders, pretrain, training
+from phenorep import contracts, devices, encoders, plugins, pretrain, training
 from phenorep.batches import ReadAhead, Source, Sources
 from phenorep.checkpoints import Checkpoint
 from phenorep.errors import UserError
@@ -359,6 +359,14 @@ def test_a_batch_that_is_skipped_is_no_step(tmp_path, files):
 def test_mixed_precision_trains(tmp_path, files):
     _, history = trained_toy(tmp_path, files, precision="bf16-mixed")
     assert all(np.isfinite(row["loss"]) for row in history)
+
+
+@pytest.mark.parametrize("recipe", ["simclr", "barlow_twins", "vicreg", "deepcluster_v2", "swav"])
+def test_augmented_views_train_in_mixed_precision(tmp_path, files, recipe):
+    keys = {"backbone": "resnet10t", "epochs": 1, "warmup_epochs": 0, "batch_size": 8, "projector": [16, 8]}
+    keys |= {"prototypes": 4} if "prototypes" in plugins.config_keys("methods", recipe) else {}
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, recipe, {**keys, "precision": "bf16-mixed"}))
+    assert np.isfinite(pd.read_csv(tmp_path / "training.csv")["loss"]).all()
 
 
 def test_too_few_samples_are_an_error(tmp_path, files):

@@ -37,6 +37,7 @@ rule evaluate:
     params:
         evaluation=settings("evaluations", "evaluation"),
         encoder=encoder_file,
+        channels=channels_of,
         code=code_digest("evaluate", "evaluations"),
     script:
         "../scripts/evaluate.py"

@@ -1,4 +1,5 @@
-from phenorep import abnormality, logs, records
+from phenorep import logs, records
+from phenorep.quality import abnormality
 
 with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
     abnormality.make(snakemake.input, snakemake.params.abnormality, snakemake.output[0])

@@ -1,4 +1,5 @@
-from phenorep import annotating, logs
+from phenorep import logs
+from phenorep.quality import annotating
 
 with logs.to(snakemake.log[0]):
     annotating.make(

@@ -9,4 +9,5 @@ with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
         snakemake.config.get("compute"),
         snakemake.output.scores,
         snakemake.output.details,
+        snakemake.params.channels,
     )

@@ -17,10 +17,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import annotations, contracts, plugins
-from phenorep.annotations import ABNORMAL, NORMAL, QUALITY
+from phenorep import contracts, plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.profiles import features
+from phenorep.quality import annotations
+from phenorep.quality.annotations import ABNORMAL, NORMAL, QUALITY
 
 BINS = 10  # of the calibration table
 _REMEDY = "Mark more images on the page of `snakemake annotate` and name the exported file under 'annotations:'."
@@ -182,7 +183,7 @@ def _fit(values: np.ndarray, abnormal: np.ndarray, wells: np.ndarray, config: Co
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.calibration import CalibratedClassifierCV
 
-    from phenorep import classifiers
+    from phenorep.quality import classifiers
 
     class Estimator(ClassifierMixin, BaseEstimator):
         """Our classifiers as scikit-learn calls them."""

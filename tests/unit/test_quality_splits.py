@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from phenorep import quality
 from phenorep.errors import NotRun, UserError
-from phenorep.quality import LabelConfig
+from phenorep.quality import splits
+from phenorep.quality.splits import LabelConfig
 from tests.unit.made_labels import table
 
 
 def design(samples=None, train=None, seed=0, **keys):
     config = LabelConfig(**({"labels": (60, 25, 10), "test": 40} | keys))
-    judged = quality.labelled(table() if samples is None else samples, config.groups)
-    known = None if train is None else quality.labelled(train, config.groups)
-    return quality.design(config, judged, known, seed)
+    judged = splits.labelled(table() if samples is None else samples, config.groups)
+    known = None if train is None else splits.labelled(train, config.groups)
+    return splits.design(config, judged, known, seed)
 
 
 def names(made, part="test"):
@@ -138,7 +138,7 @@ def test_shuffled_labels_stay_together_in_their_fields():
 
 def test_unlabelled_rows_and_rows_outside_a_subset_do_not_count():
     samples = few(table(), 100, 80)
-    found = quality.labelled(samples, "Metadata_Well", rows=np.arange(300))
+    found = splits.labelled(samples, "Metadata_Well", rows=np.arange(300))
     assert (samples["Label_Quality"].iloc[found.rows] != "").all()
     assert found.rows.max() < 300
     assert found.table["Sample"].is_monotonic_increasing
@@ -188,7 +188,7 @@ def test_a_search_chooses_by_folds_of_whole_groups_inside_the_first_draw():
         return -abs(config.test - 30) + (config.draws == 4)
 
     config = LabelConfig(search={"test": [10, "30"], "draws": [4, 5], "folds": [7]})
-    chosen = quality.searched(config, ("test", "draws"), made, 60, score)
+    chosen = splits.searched(config, ("test", "draws"), made, 60, score)
     assert (chosen.test, chosen.draws, chosen.folds) == (30, 4, 3)
     assert (10, 10) in seen
     assert all(test == 30 for test, draws in seen if draws != 10)  # one key after another

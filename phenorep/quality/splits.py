@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from phenorep.annotations import ABNORMAL, NORMAL, QUALITY
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import plain
+from phenorep.quality.annotations import ABNORMAL, NORMAL, QUALITY
 
 SPLIT = "Split_Quality"
 _REMEDY = "Mark images on the page of `snakemake annotate` and name the exported file under 'annotations:'."

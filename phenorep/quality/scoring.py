@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from phenorep import statistics
-from phenorep.annotations import ABNORMAL, ARTEFACT, NORMAL
 from phenorep.evaluations import Score, reasons, shuffled
-from phenorep.quality import Design
+from phenorep.quality.annotations import ABNORMAL, ARTEFACT, NORMAL
+from phenorep.quality.splits import Design
 
 NAMES = ("accuracy", "f1", "auc")
 BATCH = 32  # of the study hcs_qc, for averages over batches

@@ -9,15 +9,25 @@ from torch import nn
 from torch.nn import functional
 
 from phenorep.augment import Augmentation, augment
-from phenorep.classifiers import DescentConfig
 from phenorep.encoders import Encoder, scale
 from phenorep.errors import NotRun
+from phenorep.quality.classifiers import DescentConfig
 from phenorep.store import Samples
 
 
-def read(samples: Samples, rows: np.ndarray, encoder: Encoder, device: torch.device, where: str) -> torch.Tensor:
-    """Some samples, as the encoder's network reads them: (n, C, H, W) float32 on the device."""
-    planes = encoder.positions(list(samples.channels), where=where)
+def read(
+    samples: Samples,
+    rows: np.ndarray,
+    encoder: Encoder,
+    device: torch.device,
+    where: str,
+    channels: tuple[str, ...] | None = None,
+) -> torch.Tensor:
+    """Some samples, as the encoder's network reads them: (n, C, H, W) float32 on the device.
+
+    `channels` are those of the samples that take the places of the encoder's; None: the same names.
+    """
+    planes = encoder.positions(list(samples.channels), channels, where)
     plates = np.asarray(samples.plate_index)[rows]
     parts = []
     for start in range(0, len(rows), 256):

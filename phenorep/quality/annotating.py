@@ -1,7 +1,7 @@
 """The annotation page: a gallery of samples, to be marked as normal or abnormal by keyboard or mouse, in one file.
 
 It needs no network and no server: marks stay in the reader's browser, and what is exported is the table that
-`phenorep.annotations` reads. Labels that a dataset brings are not shown: an eye that knows the answer does not look.
+`phenorep.quality.annotations` reads. Labels that a dataset brings are not shown: an eye that knows the answer does not look.
 """
 
 import base64
@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import annotations as marks
-from phenorep import choosing, contracts, plugins
+from phenorep import contracts, plugins
 from phenorep.errors import UserError
+from phenorep.quality import annotations as marks
+from phenorep.quality import choosing
 from phenorep.store import Samples
 
 TEMPLATES = plugins.ROOT.parent / "reports" / "templates"
@@ -86,7 +87,7 @@ def make(
     settings
         Keys of `Config`.
     annotations
-        A table as `phenorep.annotations.read` takes it; None or empty if there is none.
+        A table as `phenorep.quality.annotations.read` takes it; None or empty if there is none.
     output
         Path of the page.
 
