@@ -24,6 +24,7 @@ from typing import Literal
 
 import pandas as pd
 
+from phenorep import collection
 from phenorep import download as downloads
 from phenorep.download import Published
 from phenorep.errors import UserError
@@ -55,11 +56,7 @@ class Config:
             raise ValueError(
                 f"normal_blur must be at least 1 and abnormal_blur above it, not {self.normal_blur} and {self.abnormal_blur}"
             )
-        for key in self.limit or {}:
-            if key != "fields":
-                raise ValueError(f"limit: unknown key '{key}'; known is fields")
-            if not str(self.limit[key]).isdecimal() or int(self.limit[key]) < 1:
-                raise ValueError(f"limit: {key} must be a whole number of at least 1, not {self.limit[key]!r}")
+        collection.check_limit(self.limit, ("fields",))
 
     @property
     def folder(self) -> str:
@@ -162,5 +159,7 @@ def _first_fields(table: pd.DataFrame, limit: dict | None) -> pd.DataFrame:
         return table
     order = pd.DataFrame({"of_well": table.groupby("Metadata_Well").cumcount(), "Label_Blur": table["Label_Blur"]})
     order["of_blur"] = order.groupby(["of_well", "Label_Blur"]).cumcount()
-    chosen = order.sort_values(["of_well", "of_blur", "Label_Blur"], kind="stable").index[: int(limit["fields"])]
+    chosen = order.sort_values(["of_well", "of_blur", "Label_Blur"], kind="stable").index[
+        : collection.at_most(limit, "fields")
+    ]
     return table.loc[sorted(chosen)].reset_index(drop=True)

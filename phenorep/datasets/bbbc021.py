@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from phenorep import collection, plugins
 from phenorep import download as downloads
-from phenorep import plugins
 from phenorep.download import Published
 from phenorep.errors import UserError
 
@@ -74,15 +74,7 @@ class Config:
         for name in self.plates:
             if name not in PLATES:
                 raise ValueError(f"plates: there is no plate '{name}'. {plugins.suggest(name, PLATES)}")
-        for key in self.limit or {}:
-            if key not in ("plates", "fields"):
-                raise ValueError(f"limit: unknown key '{key}'; known are plates and fields")
-            if not str(self.limit[key]).isdecimal() or int(self.limit[key]) < 1:
-                raise ValueError(f"limit: {key} must be a whole number of at least 1, not {self.limit[key]!r}")
-
-    def at_most(self, key: str) -> int | None:
-        """The limit of that name; None without one."""
-        return int(self.limit[key]) if key in (self.limit or {}) else None  # it may be text, from --config
+        collection.check_limit(self.limit, ("plates", "fields"))
 
     @property
     def folder(self) -> str:
@@ -96,7 +88,7 @@ def plates(config: Config) -> list[str]:
     # A mechanism is matched across weeks, so a few plates from several weeks tell more than the first few.
     weeks = [[name for name in chosen if _week(name) == week] for week in WEEKS]
     in_turn = [name for turn in zip_longest(*weeks) for name in turn if name]
-    kept = in_turn[: config.at_most("plates")]
+    kept = in_turn[: collection.at_most(config.limit, "plates")]
     return [name for name in chosen if name in kept]
 
 
@@ -126,7 +118,7 @@ def sources(config: Config) -> list[str]:
     """Tables that are read where they lie."""
     if not config.folder:
         return []
-    return [str(_table(Path(config.folder), name)) for name in (IMAGE_TABLE, MECHANISM_TABLE)]
+    return [str(collection.table_in(Path(config.folder), name, "bbbc021")) for name in (IMAGE_TABLE, MECHANISM_TABLE)]
 
 
 def download(config: Config, archive: str, target: Path) -> None:
@@ -163,11 +155,13 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:
     if plate not in PLATES:
         raise UserError(f"bbbc021: there is no plate '{plate}'. {plugins.suggest(plate, PLATES)}")
     root = Path(config.folder) if config.folder else Path(resources) / TABLES
-    table = _joined(_table(root, IMAGE_TABLE), _table(root, MECHANISM_TABLE))
+    table = _joined(collection.table_in(root, IMAGE_TABLE, "bbbc021"), collection.table_in(root, MECHANISM_TABLE, "bbbc021"))
     table = table[table["Metadata_Plate"] == plate]
     if config.annotated_only:
         table = table[(table["Metadata_MoA"] != "") | (table["Metadata_Control"] == "negative")]
-    table = _first_fields(table, config.at_most("fields")).sort_values(["Metadata_Well", "Metadata_Site"], ignore_index=True)
+    table = collection.first_fields(
+        table, ["Metadata_Compound", "Metadata_Concentration"], collection.at_most(config.limit, "fields")
+    ).sort_values(["Metadata_Well", "Metadata_Site"], ignore_index=True)
     folder = _unpacked(Path(config.folder), plate) if config.folder else None
     folder = folder or _unpacked(Path(resources) / plate, plate)
     if folder is None:
@@ -190,20 +184,10 @@ def _unpacked(root: Path, plate: str) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
-def _table(root: Path, name: str) -> Path:
-    for path in (root / name, root / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{root}: neither {name} nor {name}.gz is there. Put it there, or leave 'datasets: bbbc021: path:' out to download "
-        "it."
-    )
-
-
 def _joined(images: Path, mechanisms: Path) -> pd.DataFrame:
     """All fields of the screen with their mechanism, in our columns."""
-    theirs = [f"Image_FileName_{name}" for name, _ in CHANNELS.values()]
-    table = _read(images, [_PLATE, _WELL, _COMPOUND, _CONCENTRATION, *theirs])
+    columns = {f"Image_FileName_{name}": number for name, number in CHANNELS.values()}
+    table = _read(images, [_PLATE, _WELL, _COMPOUND, _CONCENTRATION, *columns])
     known = _read(mechanisms, ["compound", "concentration", "moa"])
     treatment = [_COMPOUND, _CONCENTRATION]
     known = known.rename(columns=dict(zip(["compound", "concentration"], treatment, strict=True)))
@@ -216,7 +200,7 @@ def _joined(images: Path, mechanisms: Path) -> pd.DataFrame:
         {
             "Metadata_Plate": table[_PLATE],
             "Metadata_Well": table[_WELL],
-            "Metadata_Site": _sites(table, images),
+            "Metadata_Site": collection.sites(table, columns, _WELL, _IMAGE, images),
             "Metadata_Batch": table[_PLATE].str.split("_").str[0],
             "Metadata_Compound": table[_COMPOUND],
             "Metadata_Concentration": table[_CONCENTRATION].astype(float),
@@ -227,40 +211,8 @@ def _joined(images: Path, mechanisms: Path) -> pd.DataFrame:
     )
 
 
-def _sites(table: pd.DataFrame, path: Path) -> pd.Series:
-    """Sites, from the file names; these also tell whether each column holds the channel and well that it should."""
-    found = {}
-    for name, number in CHANNELS.values():
-        parts = table[f"Image_FileName_{name}"].str.extract(_IMAGE)
-        wrong = (parts[0] != table[_WELL]) | (parts[2] != number)
-        if wrong.any():
-            raise UserError(
-                f"{path}: {wrong.sum()} file names of {name} are not of their well and wavelength w{number}, the first is "
-                f"{table.loc[wrong, f'Image_FileName_{name}'].iloc[0]!r}. Take the file as published."
-            )
-        found[name] = parts[1]
-    first = found["DAPI"]
-    for name, sites in found.items():
-        if not sites.equals(first):
-            raise UserError(f"{path}: {name} is of other sites than DAPI in some rows. Take the file as published.")
-    return first
-
-
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         return pd.read_csv(path, usecols=columns)[columns]
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{path}: cannot be read ({error}). Take the file as published.") from error
-
-
-def _first_fields(table: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """At most `count` fields, from each treatment in turn: none has a second one before each has its first."""
-    if count is None:
-        return table
-    table = table.sort_values(["Metadata_Site", "Metadata_Well"])
-    turn = table.groupby(["Metadata_Compound", "Metadata_Concentration"]).cumcount()
-    # Controls first: without them a plate cannot be compared with others.
-    order = pd.DataFrame({"turn": turn, "treated": table["Metadata_Control"] == ""}).sort_values(
-        ["turn", "treated"], kind="stable"
-    )
-    return table.loc[order.index[:count]]

@@ -30,8 +30,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from phenorep import collection, plugins
 from phenorep import download as downloads
-from phenorep import plugins
 from phenorep.download import Published
 from phenorep.errors import UserError
 
@@ -81,15 +81,7 @@ class Config:
                     raise ValueError(f"{key}: there is no '{name}'. {plugins.suggest(name, known)}")
         if not self.channels or len(set(self.channels)) < len(self.channels):
             raise ValueError("channels must name one channel or more, each once")
-        for key in self.limit or {}:
-            if key not in ("plates", "fields"):
-                raise ValueError(f"limit: unknown key '{key}'; known are plates and fields")
-            if not str(self.limit[key]).isdecimal() or int(self.limit[key]) < 1:
-                raise ValueError(f"limit: {key} must be a whole number of at least 1, not {self.limit[key]!r}")
-
-    def at_most(self, key: str) -> int | None:
-        """The limit of that name; None without one."""
-        return int(self.limit[key]) if key in (self.limit or {}) else None  # it may be text, from --config
+        collection.check_limit(self.limit, ("plates", "fields"))
 
     @property
     def folder(self) -> str:
@@ -99,7 +91,9 @@ class Config:
 
 def plates(config: Config) -> list[str]:
     """Names of the plates, which are numbers."""
-    return [name for name in PLATES if name in config.plates or not config.plates][: config.at_most("plates")]
+    return [name for name in PLATES if name in config.plates or not config.plates][
+        : collection.at_most(config.limit, "plates")
+    ]
 
 
 def about(config: Config) -> dict:
@@ -127,7 +121,7 @@ def archives(config: Config, plate: str | None = None) -> list[str]:
 
 def sources(config: Config) -> list[str]:
     """The table, if it is read where it lies."""
-    return [str(_table(Path(config.folder)))] if config.folder else []
+    return [str(collection.table_in(Path(config.folder), IMAGE_TABLE, "bbbc022"))] if config.folder else []
 
 
 def download(config: Config, archive: str, target: Path) -> None:
@@ -159,8 +153,10 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:
     """
     if plate not in PLATES:
         raise UserError(f"bbbc022: there is no plate '{plate}'. {plugins.suggest(plate, PLATES)}")
-    path = _table(Path(config.folder) if config.folder else Path(resources) / TABLES)
-    table = _first_fields(_fields_of(path, plate, config.channels), config.at_most("fields"))
+    path = collection.table_in(Path(config.folder) if config.folder else Path(resources) / TABLES, IMAGE_TABLE, "bbbc022")
+    table = collection.first_fields(
+        _fields_of(path, plate, config.channels), ["Metadata_Compound"], collection.at_most(config.limit, "fields")
+    )
     table = table.sort_values(["Metadata_Well", "Metadata_Site"], ignore_index=True)
     for channel in config.channels:
         archive = _archive(plate, channel)
@@ -189,16 +185,6 @@ def _unpacked(root: Path, archive: str) -> Path | None:
     return place if place.is_dir() else None
 
 
-def _table(root: Path) -> Path:
-    for path in (root / IMAGE_TABLE, root / f"{IMAGE_TABLE}.gz"):
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{root}: neither {IMAGE_TABLE} nor {IMAGE_TABLE}.gz is there. Put it there, or leave 'datasets: bbbc022: path:' "
-        "out to download it."
-    )
-
-
 def _fields_of(path: Path, plate: str, channels: tuple[str, ...]) -> pd.DataFrame:
     """All fields of a plate, in our columns."""
     names = {channel: f"Image_FileName_{CHANNELS[channel][0]}" for channel in channels}
@@ -210,13 +196,14 @@ def _fields_of(path: Path, plate: str, channels: tuple[str, ...]) -> pd.DataFram
         raise UserError(
             f"{path}: {_ROLE}: found {unknown[0]!r}, expected one of {', '.join(ROLES)}. Take the file as published."
         )
+    columns = {name: CHANNELS[channel][1] for channel, name in names.items()}
     control = table[_ROLE].map(ROLES)
     compound = table[_NAME].where(table[_NAME] != "", table[_CODE])
     return pd.DataFrame(
         {
             "Metadata_Plate": plate,
             "Metadata_Well": table[_WELL],
-            "Metadata_Site": _sites(table, names, path),
+            "Metadata_Site": collection.sites(table, columns, _WELL, _IMAGE, path),
             "Metadata_Compound": compound.mask(control == "negative", "mock"),
             "Metadata_Control": control,
             **{f"FileName_{channel}": table[name] for channel, name in names.items()},
@@ -252,34 +239,3 @@ def _lines(path: Path) -> list[list[str]]:
         else:
             lines[-1] += f" {line}"
     return [next(csv.reader([line]), []) for line in lines]
-
-
-def _sites(table: pd.DataFrame, names: dict[str, str], path: Path) -> pd.Series:
-    """Sites, from the file names; these also tell whether each column holds the channel and well that it should."""
-    found = {}
-    for channel, name in names.items():
-        parts = table[name].str.extract(_IMAGE)
-        wrong = (parts[0] != table[_WELL]) | (parts[2] != CHANNELS[channel][1])
-        if wrong.any():
-            raise UserError(
-                f"{path}: {wrong.sum()} file names of {name} are not of their well and wavelength "
-                f"w{CHANNELS[channel][1]}, the first is {table.loc[wrong, name].iloc[0]!r}. Take the file as published."
-            )
-        found[channel] = parts[1]
-    first = next(iter(found))
-    for channel, sites in found.items():
-        if not sites.equals(found[first]):
-            raise UserError(f"{path}: {channel} is of other sites than {first} in some rows. Take the file as published.")
-    return found[first]
-
-
-def _first_fields(table: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """At most `count` fields, from each treatment in turn, controls first: none has a second before each has its first."""
-    if count is None:
-        return table
-    table = table.sort_values(["Metadata_Site", "Metadata_Well"])
-    turn = table.groupby("Metadata_Compound").cumcount()
-    order = pd.DataFrame({"turn": turn, "treated": table["Metadata_Control"] == ""}).sort_values(
-        ["turn", "treated"], kind="stable"
-    )
-    return table.loc[order.index[:count]]
