@@ -184,7 +184,7 @@ def _study(name: str, study: dict, resolved: dict) -> dict:
     if study.get("dataset") in resolved["datasets"] and holds_features(resolved["datasets"][study["dataset"]]):
         study = _of_features(study, where)
         known = resolved | {"samples": [IMPORTED], "methods": [IMPORTED]}
-    study = {"methods": [], "profiles": [], "evaluations": [], "seeds": [0], "skip": {}, **study}
+    study = {"methods": [], "profiles": [], "evaluations": [], "seeds": [0], "skip": {}, "only": {}, **study}
     for key, kind in (("dataset", "datasets"), ("samples", "samples")):
         if key not in study:
             raise UserError(f"{where}: the key '{key}' is needed: one of {', '.join(known[kind]) or f'your {kind}'}.")
@@ -194,6 +194,10 @@ def _study(name: str, study: dict, resolved: dict) -> dict:
             _must_exist(item, known[kind], f"{where}: {kind}")
     for method in study["skip"]:
         _must_exist(method, study["methods"], f"{where}: skip")
+    for evaluation, methods in study["only"].items():
+        _must_exist(evaluation, study["evaluations"], f"{where}: only")
+        for method in methods:
+            _must_exist(method, study["methods"], f"{where}: only: {evaluation}")
     if "published" in study and study["published"] not in (tables := [path.stem for path in PUBLISHED.glob("*.csv")]):
         suggestion = plugins.suggest(study["published"], tables)
         raise UserError(f"{where}: published: there is no {study['published']}.csv in phenorep/published. {suggestion}")

@@ -87,7 +87,8 @@ def not_applicable(plan: "Plan") -> list[dict]:
     for name, study in plan.blocks["studies"].items():
         found += [{"study": name, **pair} for pair in pairs(plan, study)[1]]
         for evaluation in study["evaluations"]:
-            reasons = [_lacking(plan, study["dataset"], method, evaluation) for method in study["methods"]]
+            methods = study["only"].get(evaluation, study["methods"])
+            reasons = [_lacking(plan, study["dataset"], method, evaluation) for method in methods]
             at = {"study": name, "profile": "none", "evaluation": evaluation}
             found += [{**at, "reason": reason} for reason in reasons if reason]
     return found
@@ -114,7 +115,8 @@ def _scored(plan: "Plan", study: dict) -> list[tuple[Encoded, str, str]]:
         (one, profile, evaluation)
         for one in encoded(plan, study)
         for profile, evaluation in pairs(plan, study, one.epoch)[0]
-        if not _lacking(plan, one.dataset, one.method, evaluation)
+        if one.method in study["only"].get(evaluation, [one.method])
+        and not _lacking(plan, one.dataset, one.method, evaluation)
     ]
 
 

@@ -16,7 +16,7 @@ def test_plan_lists_every_score_of_the_demonstration(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert cli.main(["plan", "config.yaml"]) == 0
     listed = capsys.readouterr().out.split()
-    assert all(path.startswith("results/simulated/scores/cells/") for path in listed)
+    assert all(path.startswith("results/simulated/scores/") for path in listed)
     assert len(listed) == len(set(listed)) > 10
 
 

@@ -14,7 +14,9 @@ from tests.conftest import ROOT
 @pytest.fixture
 def config() -> dict:
     found = yaml.safe_load((ROOT / "config.yaml").read_text())
-    del found["studies"]["demo"]["saved_epochs"]  # it names methods, which the tests change
+    # One study; what others name, and saved epochs, would stand in the way of what the tests change.
+    found["studies"] = {"demo": found["studies"]["demo"]}
+    del found["studies"]["demo"]["saved_epochs"], found["abnormality"], found["samples"]["clean"]
     return found
 
 
@@ -24,6 +26,18 @@ def settings_after(config: dict, method: str, change) -> tuple[list, list]:
     before = Plan(copy.deepcopy(config)).training_settings(encoded)
     change(config)
     return before, Plan(config).training_settings(encoded)
+
+
+def test_an_evaluation_may_be_done_for_some_methods_alone(config):
+    def done(config):
+        return {s["method"] for s in Plan(config).scores if s["evaluation"] == "linear_probe" and s["samples"] == "cells"}
+
+    assert done(copy.deepcopy(config)) > {"random", "simclr"}
+    config["studies"]["demo"]["only"] = {"linear_probe": ["random"]}
+    assert done(config) == {"random"}
+    config["studies"]["demo"]["only"] = {"linear_probe": ["randon"]}
+    with pytest.raises(UserError, match=r"studies: demo: only: linear_probe: .*Did you mean 'random'"):
+        Plan(config)
 
 
 @pytest.mark.parametrize("start", ["simulated/cells/simclr", "simulated/cells/borrowed"])
