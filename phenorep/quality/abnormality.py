@@ -109,10 +109,9 @@ def make(inputs, settings: dict, output: str | Path) -> None:
     }
     own = dict(zip(known["Sample"], moved(held_out, balance, prevalence), strict=True)) if not elsewhere else {}
     labels = dict(zip(known["Sample"], known[QUALITY], strict=True)) if not elsewhere else {}
-    probability = moved(found, balance, prevalence)
-    _write(inputs.get("embeddings"), probability, own, labels, facts, output)
+    likely = _write(inputs.get("embeddings"), moved(found, balance, prevalence), own, labels, facts, output)
     print(
-        f"{len(found)} samples, {int((probability >= 0.5).sum())} of them more likely abnormal than not; learnt from "
+        f"{len(found)} samples, {likely} of them more likely abnormal than not; learnt from "
         f"{facts['counts'][NORMAL]} normal and {facts['counts'][ABNORMAL]} abnormal ones; held out: AUC {facts['auc']:.3f}, "
         f"Brier score {facts['brier']:.3f}; prevalence {prevalence:.3f} ({how})"
     )
@@ -251,13 +250,17 @@ def _facts(probability: np.ndarray, abnormal: np.ndarray) -> dict:
     }
 
 
-def _write(path, probability: np.ndarray, own: dict, labels: dict, facts: dict, output: str | Path) -> None:
+def _write(path, probability: np.ndarray, own: dict, labels: dict, facts: dict, output: str | Path) -> int:
+    """Write the table; returns the number of samples that are more likely abnormal than not."""
     columns = [name for name in contracts.columns_of(path) if name.startswith("Metadata_")] + ["Sample"]
-    start = 0
+    start = likely = 0
     with contracts.table_writer(output, "abnormality", facts) as write:
         for table in contracts.row_groups(path, columns):
             given = pd.Series(probability[start : start + len(table)], index=table.index)
             held_out = table["Sample"].map(own).astype(float)
             start += len(table)
             label = table["Sample"].map(labels).astype(object).fillna("")
-            write(table.assign(**{QUALITY: label, "abnormality": held_out.fillna(given)}))
+            values = held_out.fillna(given)
+            likely += int((values >= 0.5).sum())
+            write(table.assign(**{QUALITY: label, "abnormality": values}))
+    return likely

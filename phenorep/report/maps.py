@@ -106,7 +106,8 @@ def umap(features: np.ndarray) -> np.ndarray:
 
 def _draw(places: np.ndarray, groups: dict[str, pd.Series]):
     panels = groups or {"": pd.Series("", index=range(len(places)))}
-    figure = drawing.canvas(0.4 + 2.9 * len(panels), 4.0)
+    lines = max(min(len(set(names) - {""}), NAMES_SHOWN) / _columns(names) for names in panels.values())
+    figure = drawing.canvas(0.4 + 2.9 * len(panels), 3.1 + 0.18 * np.ceil(lines))
     size = float(np.clip(2000 / len(places), 3, 22))
     for (title, names), axes in zip(panels.items(), np.ravel([figure.subplots(1, len(panels))]), strict=True):
         palette = drawing.colours(sorted(set(names)))
@@ -125,7 +126,11 @@ def _draw(places: np.ndarray, groups: dict[str, pd.Series]):
             marks.append(axes.scatter([], [], color="none", s=16))
             labels.append(f"and {len(named) - len(labels)} more")
         if marks:
-            axes.legend(
-                marks, labels, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=8, ncols=2, handletextpad=0.2
-            )
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02)}
+            axes.legend(marks, labels, **place, fontsize=8, ncols=_columns(names), handletextpad=0.2)
     return figure
+
+
+def _columns(names: pd.Series) -> int:
+    """Columns of a legend: a wide one would squeeze its panel."""
+    return 2 if names.map(drawing.shown).str.len().max() <= 14 else 1

@@ -166,7 +166,10 @@ def test_tables_that_are_not_as_published(mirror, tmp_path):
     images = made_mirror.image_table(PLATES)
     (tmp_path / bbbc021.MECHANISM_TABLE).write_bytes((mirror / bbbc021.MECHANISM_TABLE).read_bytes())
     for change, message in [
-        ({"Image_FileName_Tubulin": images["Image_FileName_Actin"]}, "64 file names of Image_FileName_Tubulin are not of .* wavelength w2"),
+        (
+            {"Image_FileName_Tubulin": images["Image_FileName_Actin"]},
+            "64 file names of Image_FileName_Tubulin are not of .* wavelength w2",
+        ),
         ({"Image_FileName_Actin": images["Image_FileName_Actin"].str.replace("_s1_", "_s9_")}, "Actin is of other sites"),
     ]:
         images.assign(**change).to_csv(tmp_path / bbbc021.IMAGE_TABLE, index=False)
