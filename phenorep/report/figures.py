@@ -164,7 +164,7 @@ def confusion(name: str, study: dict, plan: dict, verdicts: list[Verdict], folde
             what = " ".join(text for text in group if text)
             title = f"Confusion: {evaluation} {what}".strip()
             caption = (
-                f"{label(entry)}, seed {entry['seed']}: the best representation of this evaluation. "
+                f"{label(entry)}, seed {entry['seed']}: the best in the first measure of this evaluation. "
                 "Counts by truth and prediction; colour is the share within a row."
             )
             yield drawing.save(folder, f"confusion_{name}_{evaluation}_{what}", title, caption, figure, part)
