@@ -329,7 +329,8 @@ def page_annotations(wildcards):
 def page_settings(wildcards):
     """What the page is of, and its keys."""
     block = plan.blocks["annotate"]
-    return {"samples": "/".join(labelling.annotated(plan)), "keys": {**block["keys"], "seed": block["seed"]}}
+    dataset, samples = labelling.annotated(plan)
+    return {"samples": f"{dataset}/{samples}", "keys": {**block["keys"], "seed": block["seed"]}}
 
 
 # -- what the report reads ---------------------------------------------------------------------------------------------
