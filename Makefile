@@ -82,7 +82,7 @@ clean: ## Remove .venv and .cellprofiler (results stay)
 COMPILE = uv pip compile --quiet --generate-hashes --no-header --python-platform x86_64-unknown-linux-gnu $(UPGRADE)
 lock: .venv/.python ## Compile envs/*.in into envs/*.txt, with hashes
 	@cd envs
-	for name in uv requirements requirements-dev; do $(COMPILE) --python-version 3.11 $$name.in --output-file $$name.txt; done
+	for name in uv requirements requirements-dev scanpy; do $(COMPILE) --python-version 3.11 $$name.in --output-file $$name.txt; done
 	$(COMPILE) --python-version 3.9 --override cellprofiler-left-out.in cellprofiler.in --output-file cellprofiler.txt
 	$(COMPILE) --python-version 3.9 cellprofiler-build.in --output-file cellprofiler-build.txt
 
