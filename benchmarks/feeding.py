@@ -1,5 +1,7 @@
 """What benchmarks of training share: drawn samples, and the loop's own step fed by phenorep or by a DataLoader."""
 
+import argparse
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +13,21 @@ import pandas as pd
 
 from benchmarks import jobs
 from phenorep import contracts
+
+
+def options(description: str, **defaults) -> argparse.ArgumentParser:
+    """The options that these benchmarks share; `defaults` are of the backbone, of the batch and of the steps of an epoch."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default=defaults["backbone"])
+    parser.add_argument("--batch", type=int, default=defaults["batch"])
+    parser.add_argument("--steps", type=int, default=defaults["steps"], help="of an epoch; two are run")
+    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
+    parser.add_argument("--output", type=Path, default=jobs.OUTPUT)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    return parser
 
 
 def apart(benchmark: str, job: str, asked: dict, folder: Path, **other) -> dict:

@@ -20,7 +20,6 @@ two views. Waiting is the share of time without a batch; the last column is how 
 [1] vturrisi/solo-learn, solo/data/pretrain_dataloader.py
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -30,7 +29,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from benchmarks import feeding, jobs
+from benchmarks import feeding
 from phenorep.augment import Augmentation
 
 CHANNELS, MAXIMUM = ["DNA", "Actin", "Tubulin"], 4095
@@ -184,17 +183,8 @@ def compare(asked: dict, folder: Path) -> pd.DataFrame:
 
 def main() -> None:
     """Run as a program."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="resnet18")
+    parser = feeding.options(__doc__, backbone="resnet18", batch=32, steps=8)  # 128 images in the study's batches
     parser.add_argument("--size", type=int, default=128, help="height and width in pixels")
-    parser.add_argument("--batch", type=int, default=32, help="128 in the study")
-    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
-    parser.add_argument("--steps", type=int, default=8, help="of an epoch; two are run")
-    parser.add_argument("--output", type=Path, default=jobs.OUTPUT)
-    parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job:
         feeding.run(arguments.job, JOBS)

@@ -24,7 +24,6 @@ precision used (H200: 989 for bfloat16), of which the share is stated. Waiting i
 batch.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -34,7 +33,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from benchmarks import feeding, jobs
+from benchmarks import feeding
 
 SIZE, MAXIMUM, PER_COMPOUND = (512, 640), 10_000, 8
 
@@ -239,21 +238,12 @@ def compare(asked: dict, folder: Path, peak: float | None) -> pd.DataFrame:
 
 def main() -> None:
     """Run as a program."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="vit_tiny_patch16_224")
-    parser.add_argument("--batch", type=int, default=8)
+    parser = feeding.options(__doc__, backbone="vit_tiny_patch16_224", batch=8, steps=4)
     parser.add_argument("--global-size", type=int, default=224)
     parser.add_argument("--local-size", type=int, default=96)
     parser.add_argument("--local-crops", type=int, default=8)
     parser.add_argument("--output-dim", type=int, default=4096, help="of the head; 65536 in the study")
-    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
-    parser.add_argument("--steps", type=int, default=4, help="of an epoch; two are run")
     parser.add_argument("--peak-tflops", type=float, help="of the chip in the precision used")
-    parser.add_argument("--output", type=Path, default=jobs.OUTPUT)
-    parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job:
         feeding.run(arguments.job, JOBS)

@@ -1,6 +1,7 @@
 """What published image sets have in common: a part of them may be used, tables lie beside images, names tell sites."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +50,32 @@ def table_in(root: Path, name: str, dataset: str) -> Path:
         f"{root}: neither {name} nor {name}.gz is there. Put it there, or leave 'datasets: {dataset}: path:' out to "
         "download it."
     )
+
+
+def unpacked(find: Callable[[Path, str], Path | None], own: str, resources: Path, archive: str, name: str) -> Path:
+    """Folder of an archive's images: in the user's `own` folder if they lie there, else where the archive was unpacked.
+
+    Parameters
+    ----------
+    find
+        Called with a root and the archive: the folder of its images there, None without one.
+    own
+        Folder of the key `path`; may be empty.
+    name
+        The folder that the archive should hold, for the message.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    folder = find(Path(own), archive) if own else None
+    folder = folder or find(resources / archive, archive)
+    if folder is None:
+        raise UserError(
+            f"{resources / archive}: there is no folder {name} in it, expected from the archive. Remove it and run again."
+        )
+    return folder
 
 
 def sites(table: pd.DataFrame, names: dict[str, str], wells: str, pattern: re.Pattern, path: Path) -> pd.Series:

@@ -162,13 +162,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:
     table = collection.first_fields(
         table, ["Metadata_Compound", "Metadata_Concentration"], collection.at_most(config.limit, "fields")
     ).sort_values(["Metadata_Well", "Metadata_Site"], ignore_index=True)
-    folder = _unpacked(Path(config.folder), plate) if config.folder else None
-    folder = folder or _unpacked(Path(resources) / plate, plate)
-    if folder is None:
-        raise UserError(
-            f"{Path(resources) / plate}: there is no folder {plate} in it, expected from the archive. Remove it and run "
-            "again."
-        )
+    folder = collection.unpacked(_unpacked, config.folder, Path(resources), plate, plate)
     for channel in CHANNELS:
         table[f"PathName_{channel}"] = str(folder)
     return table

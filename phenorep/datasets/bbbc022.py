@@ -160,13 +160,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:
     table = table.sort_values(["Metadata_Well", "Metadata_Site"], ignore_index=True)
     for channel in config.channels:
         archive = _archive(plate, channel)
-        folder = _unpacked(Path(config.folder), archive) if config.folder else None
-        folder = folder or _unpacked(Path(resources) / archive, archive)
-        if folder is None:
-            raise UserError(
-                f"{Path(resources) / archive}: there is no folder {_published(archive)} in it, expected from the archive. "
-                "Remove it and run again."
-            )
+        folder = collection.unpacked(_unpacked, config.folder, Path(resources), archive, _published(archive))
         table[f"PathName_{channel}"] = str(folder)
     return table
 

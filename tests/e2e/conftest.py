@@ -17,9 +17,9 @@ PARTS = ("Snakefile", "workflow", "phenorep", "profiles", "envs", "reports/capti
 class Project:
     """A copy of the project in which Snakemake runs."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, parts: tuple[str, ...] = PARTS):
         self.folder = folder
-        for part in PARTS:
+        for part in parts:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
             (folder / part).parent.mkdir(parents=True, exist_ok=True)
             copy(ROOT / part, folder / part)
@@ -86,6 +86,7 @@ def tiny_config() -> dict:
                 "methods": ["pixel_statistics", "simclr", "both", "absent"],
                 "profiles": ["tvn", "wells"],
                 "evaluations": ["moa_matching", "control_separation", "invariance"],
+                "saved_epochs": {"methods": ["simclr"], "profiles": ["tvn"], "evaluations": ["moa_matching"]},
             }
         },
     }

@@ -3,24 +3,12 @@ import pytest
 import torch
 
 from phenorep import plugins, pretrain
-from phenorep.batches import Source, Sources
 from phenorep.errors import UserError
 from phenorep.methods import barlow_twins
 from phenorep.recipes import Batch
-from phenorep.store import Samples
-from tests.unit import killed, made_samples
+from tests.unit import killed
 
 KEYS = {"backbone": "resnet10t", "epochs": 2, "batch_size": 8, "projector": [12, 12, 6], "learning_rate": 0.01}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return made_samples.write(tmp_path_factory.mktemp("samples"))
-
-
-@pytest.fixture(scope="module")
-def sources(files):
-    return Sources([Source.choose("made/cells", Samples.open(*files.values()))])
 
 
 def recipe_of(sources, **keys):

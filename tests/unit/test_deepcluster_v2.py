@@ -7,11 +7,9 @@ from sklearn.cluster import KMeans
 from torch.nn import functional
 
 from phenorep import plugins, pretrain
-from phenorep.batches import Source, Sources
 from phenorep.errors import UserError
 from phenorep.methods import deepcluster_v2
 from phenorep.recipes import Batch
-from phenorep.store import Samples
 from tests.unit import killed, made_samples
 
 KEYS = {
@@ -23,16 +21,6 @@ KEYS = {
     "projector": [12, 6],
     "prototypes": 4,
 }
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return made_samples.write(tmp_path_factory.mktemp("samples"))
-
-
-@pytest.fixture(scope="module")
-def sources(files):
-    return Sources([Source.choose("made/cells", Samples.open(*files.values()))])
 
 
 def recipe_of(sources, **keys):

@@ -5,11 +5,9 @@ import torch
 from torch.nn import functional
 
 from phenorep import plugins, pretrain, recipes
-from phenorep.batches import Source, Sources
 from phenorep.errors import UserError
 from phenorep.methods import swav
 from phenorep.recipes import Batch
-from phenorep.store import Samples
 from tests.unit import killed, made_samples
 
 KEYS = {
@@ -22,16 +20,6 @@ KEYS = {
     "prototypes": 5,
     "queue": 12,
 }
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return made_samples.write(tmp_path_factory.mktemp("samples"))
-
-
-@pytest.fixture(scope="module")
-def sources(files):
-    return Sources([Source.choose("made/cells", Samples.open(*files.values()))])
 
 
 def recipe_of(sources, **keys):
