@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo annotate test format report setup setup-dev cellprofiler unlock lock clean
+.PHONY: help demo plan annotate test faults format report setup setup-dev cellprofiler scanpy slurm unlock lock clean
 
 # Another Python 3.11, where it is not called so: make demo PYTHON=/path/to/python3.11
 PYTHON ?= python3.11 python3 python
@@ -14,11 +14,15 @@ PYTHON39 ?= python3.9 $(wildcard $(HOME)/.pyenv/versions/3.9*/bin/python3.9)
 # Further arguments of snakemake and of pytest: make demo SNAKEMAKE_ARGS="--cores 1"
 SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?= -n 2
+# Parts of the names of cases, ...: make faults FAULTS_ARGS="killed --folder /tmp/faults"; `--list` names them.
+FAULTS_ARGS ?=
 
 # Jobs find the environment's programs first, and nothing of the user's own packages.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Without compiled files every job would compile again what it imports, which takes longer than most jobs.
+unexport PYTHONDONTWRITEBYTECODE
 # torch is a large file.
 export UV_HTTP_TIMEOUT ?= 300
 # Snakemake, uv and matplotlib keep caches in the user's folder; where nothing can be written there, in .snakemake.
@@ -40,13 +44,21 @@ demo: .venv/.requirements ## Set up, then run the demonstration; the report is r
 	fi
 	snakemake "$${engine[@]}" $(SNAKEMAKE_ARGS)
 
+# STUDY is the name of a file in studies/, or the path of a configuration of your own.
+STUDY ?= config.yaml
+plan: .venv/.requirements ## Tell what a study will take before it starts: make plan STUDY=ws_dino
+	@study="$(STUDY)"
+	if [ ! -e "$$study" ] && [ -e "studies/$$study.yaml" ]; then study="studies/$$study.yaml"; fi
+	python -m phenorep estimate "$$study" $(PLAN_ARGS)
+
 annotate: .venv/.requirements ## Write the demonstration's page for marking images, reports/demo/annotate.html
 	@python -m phenorep.locks
 	snakemake annotate $(SNAKEMAKE_ARGS)
 
 # All checks run, so that one call shows everything that is wrong; pytest's summary comes last.
-test: .venv/.requirements-dev ## Set up, then run all checks and tests
+test: .venv/.requirements-dev .scanpy/.requirements ## Set up, then run all checks and tests
 	@$(CELLPROFILER_IF_POSSIBLE)
+	$(SLURM_IF_POSSIBLE)
 	failed=()
 	check() { echo "== $$*"; "$$@" || failed+=("$$*"); }
 	check ruff check .
@@ -54,9 +66,12 @@ test: .venv/.requirements-dev ## Set up, then run all checks and tests
 	check snakefmt --check Snakefile workflow
 	check snakemake --lint
 	status=0
-	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/browser tests/workflow tests/unit || status=$$?
+	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/cluster tests/browser tests/workflow tests/unit || status=$$?
 	for name in "$${failed[@]}"; do echo "FAILED before the tests: $$name"; status=1; done
 	exit $$status
+
+faults: .venv/.requirements-dev ## Strike a run with every fault it must survive; the outcomes are in faults.csv (20 minutes)
+	@OMP_NUM_THREADS=1 python -m tests.faults --table faults.csv $(FAULTS_ARGS)
 
 format: .venv/.requirements-dev ## Format the code
 	@ruff check --fix .
@@ -75,8 +90,12 @@ setup-dev: .venv/.requirements-dev ## ... and with what the checks and tests nee
 
 cellprofiler: .cellprofiler/.requirements ## Install CellProfiler 4.2 in .cellprofiler (needs Python 3.9 and a JDK)
 
-clean: ## Remove .venv and .cellprofiler (results stay)
-	rm -rf .venv .cellprofiler
+scanpy: .scanpy/.requirements ## Install scanpy in .scanpy, which the tests open exported files with
+
+slurm: .slurm/.requirements ## Get Slurm in .slurm, which the tests start (needs apt-get)
+
+clean: ## Remove .venv, .cellprofiler, .scanpy and .slurm (results stay)
+	rm -rf .venv .cellprofiler .scanpy .slurm
 
 # Pins change only where a .in file asks for it; UPGRADE=--upgrade takes the newest of everything.
 COMPILE = uv pip compile --quiet --generate-hashes --no-header --python-platform x86_64-unknown-linux-gnu $(UPGRADE)
@@ -146,6 +165,14 @@ endef
 .venv/.requirements-dev: envs/requirements-dev.txt .venv/.requirements
 	$(INSTALL)
 
+# -- scanpy, in an environment of its own: it asks for an older pandas --------------------------------------------------
+
+.scanpy/.requirements: envs/scanpy.txt .venv/.python
+	@rm -rf .scanpy
+	.venv/bin/python -m venv --without-pip .scanpy
+	.venv/bin/uv pip install --python .scanpy/bin/python --require-hashes -r $<
+	touch $@
+
 # -- CellProfiler, in an environment of its own ------------------------------------------------------------------------
 # `make demo` and `make test` install it where Python 3.9 and a JDK are found; else one line says why not. A `python3.9` may be
 # a shim that does not run, so each is tried.
@@ -171,4 +198,35 @@ endef
 	install -r envs/cellprofiler-build.txt
 	install --no-deps --no-build-isolation-package python-javabridge -r envs/cellprofiler.txt
 	HOME=$$(mktemp -d) .cellprofiler/bin/cellprofiler --version
+	touch $@
+
+# -- Slurm, from the packages of this Debian or Ubuntu; none is installed: they are unpacked in .slurm ------------------------
+# The tests start it on this machine, as the user who runs them. apt-get keeps its lists in .slurm too, so it needs no root.
+
+define SLURM_IF_POSSIBLE
+if ! $(MAKE) --no-print-directory slurm > .slurm.log 2>&1; then
+    echo "Slurm is not set up ($$(grep -m 1 '^Slurm needs' .slurm.log || echo 'see .slurm.log')): its tests are skipped."
+fi
+endef
+
+APT = apt-get -qq -o Dir::State::lists=$(CURDIR)/.slurm/lists -o Dir::Cache=$(CURDIR)/.slurm/cache -o Debug::NoLocking=1 \
+      -o APT::Sandbox::User= -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+
+.slurm/.requirements:
+	@if ! type -P apt-get dpkg-deb > /dev/null; then echo "Slurm needs apt-get and dpkg-deb to be got"; exit 1; fi
+	rm -rf .slurm
+	mkdir -p .slurm/lists/partial .slurm/cache .slurm/root
+	$(APT) update
+	# What is not installed of these and of what they need.
+	missing=$$($(APT) -y --no-install-recommends --print-uris install slurmctld slurmd slurm-client munge | awk '{ sub("_.*", "", $$2); print $$2 }')
+	cd .slurm/cache
+	if [ -n "$$missing" ]; then $(APT) download $$missing; fi
+	for package in *.deb; do if [ -e "$$package" ]; then dpkg-deb -x "$$package" ../root; fi; done
+	cd ../..
+	# Slurm's daemons know themselves by these names, which Debian gives them when they are installed.
+	mkdir -p .slurm/root/usr/sbin
+	cd .slurm/root/usr/sbin
+	for name in *-wlm; do if [ -e "$$name" ]; then ln -s "$$name" "$${name%-wlm}"; fi; done
+	cd ../../../..
+	rm -rf .slurm/lists .slurm/cache
 	touch $@

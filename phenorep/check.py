@@ -41,12 +41,22 @@ def blocks(config: dict) -> dict:
             wrong.append(str(error))
     for kind, name, use, keys in _named(resolved):
         try:
-            plugins.configure(plugins.load(kind, use).Config, keys, name)
+            _plugin(kind, name, use, keys)
         except UserError as error:
             wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
     return resolved
+
+
+def _plugin(kind: str, name: str, use: str, keys: dict) -> None:
+    module = plugins.load(kind, use)
+    config = plugins.configure(module.Config, keys, name)
+    if hasattr(module, "Recipe"):
+        try:
+            module.Recipe.check(config)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
 
 
 def _plain(blocks: dict):

@@ -6,6 +6,7 @@ beside it until the training ends.
 
 import random
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,10 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
+            # The file is a zip archive, whose checksums torch does not compare.
+            with zipfile.ZipFile(self.path) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} is not what was written")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes torch raise, the remedy is to begin again
             print(f"checkpoint {self.path} cannot be read ({type(error).__name__}): training begins again")

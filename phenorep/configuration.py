@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from phenorep import plugins
+from phenorep import configfiles, expectations, plugins
 from phenorep.errors import UserError
 
 # Keys that the frame itself handles, for every plug-in of the kind.
@@ -41,6 +41,7 @@ def resolve(config: dict) -> dict:
     UserError
         For an unknown key, block or plug-in, with the nearest right spelling, and for a reference to a missing block.
     """
+    configfiles.check_size(config)
     _check_frame(config)
     config = copy.deepcopy(config)
     resolved = {kind: _blocks(kind, config.get(kind) or {}) for kind in FRAME}
@@ -48,7 +49,10 @@ def resolve(config: dict) -> dict:
     resolved["name"] = str(config["name"])
     resolved["preprocess"] = config.get("preprocess") or {}
     resolved["compute"] = _with_defaults("compute", config.get("compute") or {}, "devices.py", "Compute")
-    resolved["annotations"] = {str(samples): str(path) for samples, path in (config.get("annotations") or {}).items()}
+    resolved["annotations"] = {
+        str(samples): check_path(str(path), f"annotations: {samples}")
+        for samples, path in (config.get("annotations") or {}).items()
+    }
     resolved["abnormality"] = _abnormality(config.get("abnormality"))
     resolved["annotate"] = _annotate(config.get("annotate") or {})
     resolved["studies"] = {name: _study(name, study, resolved) for name, study in config["studies"].items()}
@@ -68,6 +72,13 @@ def is_imported(block: dict) -> bool:
     return block["use"] is None and not {"of", "from"} & block.keys()
 
 
+def check_path(path: str, where: str) -> str:
+    """Return the path of a file that a rule names; raise `UserError` if Snakemake would take a part of it for a wildcard."""
+    if "{" in path or "}" in path:
+        raise UserError(f"{where}: {path}: Snakemake takes what is in braces for a wildcard. Give it a name without them.")
+    return path
+
+
 def _check_frame(config: dict) -> None:
     schema = yaml.safe_load(SCHEMA.read_text())
     errors = sorted(
@@ -75,7 +86,13 @@ def _check_frame(config: dict) -> None:
         key=lambda error: (error.validator == "required", list(map(str, error.path))),
     )
     for error in errors:
-        where = ": ".join(map(str, error.path)) or "config"
+        # Items of a list are counted from 1.
+        where = ": ".join(str(part + 1 if isinstance(part, int) else part) for part in error.path) or "config"
+        if list(error.schema_path)[-2:] == ["propertyNames", "type"]:
+            raise UserError(
+                f"{where}: found the name {expectations.found(error.instance)}. Use letters, digits, '_' and '-', a letter "
+                "first."
+            )
         if error.validator in ("additionalProperties", "propertyNames"):
             known = error.schema.get("properties", {})
             unknown = [key for key in error.instance if key not in known] if known else []
@@ -84,7 +101,7 @@ def _check_frame(config: dict) -> None:
         if error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             raise UserError(f"{where}: the key '{missing[0]}' is needed.")
-        if "seeds" in error.path:
+        if {"seeds", "seed"} & set(error.path) and error.validator_value != "array" and error.validator != "minItems":
             raise UserError(f"{where}: {error.instance!r} is no seed: seeds are whole numbers from 0.")
         if {"saved_epochs", "mean"} <= set(error.path):
             raise UserError(
@@ -96,7 +113,23 @@ def _check_frame(config: dict) -> None:
             raise UserError(
                 f"{where}: '{error.instance}' cannot name a file. Use letters, digits, '_' and '-', a letter first."
             )
-        raise UserError(f"{where}: {error.message}.")
+        raise UserError(f"{where}: {_unlike_schema(error)}")
+
+
+def _unlike_schema(error: jsonschema.ValidationError) -> str:
+    """What a value of the frame is and what it should be, without a word of JSON."""
+    value = error.instance
+    if error.validator == "type":
+        return f"{expectations.unlike(value, expectations.of_schema(error.validator_value))}."
+    if error.validator == "enum":
+        known = error.validator_value
+        return f"'{value}' is not one of {', '.join(known)}. {plugins.suggest(value, known)}"
+    if error.validator == "uniqueItems":
+        twice = next(item for number, item in enumerate(value) if item in value[:number])
+        return f"'{twice}' stands there twice; take one out."
+    if error.validator in ("minProperties", "minItems"):
+        return f"found {value!r}, expected at least one."
+    return f"{error.message}."
 
 
 def _with_defaults(name: str, values: dict, file: str, config_class: str) -> dict:
@@ -137,6 +170,9 @@ def _block(kind: str, name: str, block: dict) -> dict:
     frame = {key: block.pop(key) for key in FRAME[kind] & block.keys()}
     # A block that takes all from another one (a view of samples, an encoder from elsewhere) needs no plug-in of its own.
     borrowed = "of" in frame or "from" in frame
+    for key in frame.keys() - ({"train"} if kind == "methods" else set()):
+        if not isinstance(frame[key], str) and (frame[key] is not None or key not in ("where", "by", "train")):
+            raise UserError(f"{where}: {key}: {expectations.unlike(frame[key], 'text')}.")
     use = frame.pop("use", None if borrowed and name not in plugins.names(kind) else name)
     if "from" in frame:
         # Another microscope may call the same stain by another name.
@@ -193,11 +229,11 @@ def _study(name: str, study: dict, resolved: dict) -> dict:
         for item in study[kind]:
             _must_exist(item, known[kind], f"{where}: {kind}")
     for method in study["skip"]:
-        _must_exist(method, study["methods"], f"{where}: skip")
+        _must_be_of(method, study, "methods", f"{where}: skip")
     for evaluation, methods in study["only"].items():
-        _must_exist(evaluation, study["evaluations"], f"{where}: only")
+        _must_be_of(evaluation, study, "evaluations", f"{where}: only")
         for method in methods:
-            _must_exist(method, study["methods"], f"{where}: only: {evaluation}")
+            _must_be_of(method, study, "methods", f"{where}: only: {evaluation}")
     if "published" in study and study["published"] not in (tables := [path.stem for path in PUBLISHED.glob("*.csv")]):
         suggestion = plugins.suggest(study["published"], tables)
         raise UserError(f"{where}: published: there is no {study['published']}.csv in phenorep/published. {suggestion}")
@@ -214,9 +250,7 @@ def _saved_epochs(study: dict, where: str) -> dict:
     for key in ("methods", "profiles", "evaluations"):
         found.setdefault(key, list(study[key]))
         for item in found[key]:
-            if item not in study[key]:
-                suggestion = plugins.suggest(item, study[key])
-                raise UserError(f"{where}: saved_epochs: {key}: the study has no '{item}' among its {key}. {suggestion}")
+            _must_be_of(item, study, key, f"{where}: saved_epochs: {key}")
     if found["mean"] is not None:
         found["mean"] = [int(epoch) for epoch in found["mean"]]
         if found["mean"][0] > found["mean"][1]:
@@ -240,3 +274,8 @@ def _of_features(study: dict, where: str) -> dict:
 def _must_exist(name: str, known, where: str) -> None:
     if name not in known:
         raise UserError(f"{where}: there is no '{name}' in the configuration. {plugins.suggest(name, known)}")
+
+
+def _must_be_of(name: str, study: dict, key: str, where: str) -> None:
+    if name not in study[key]:
+        raise UserError(f"{where}: the study has no '{name}' among its {key}. {plugins.suggest(name, study[key])}")

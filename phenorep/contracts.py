@@ -3,10 +3,12 @@
 Tables are parquet files. Columns are named in the Cytomining convention: ``Metadata_*`` carry the experiment, ``Label_*``
 are targets, ``Split_*`` are splits, ``{block}_{index:04d}`` are features (a block is the output of one encoder). Facts about
 a whole table stand in the file's own metadata (`about`); there a file of zero rows also says why a step did not run.
+
+Files carry checksums of their own, since disks and copies damage what lies on them: pages of a table and its footer, the
+plain facts of a JSON file, a table of scores by what stands in its details. A file without them is taken as it is.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from phenorep import checksums
+from phenorep.checksums import Damaged
 from phenorep.errors import UserError
+from phenorep.writing import replacing
 
 # Columns that identify rows; each kind of table must have them. Plates, wells and sites are text.
 FIELD = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
@@ -41,6 +46,8 @@ RESERVED = ("Metadata_", "Label_", "Split_", "Prediction_", "FileName_", "PathNa
 
 _FEATURE = re.compile(r"^(?P<block>.+)_\d{4,}$")
 _ABOUT = b"phenorep"
+# What pyarrow, and what reads its text, raise on a damaged file.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
 
 
 def feature_columns(columns: Iterable[str]) -> list[str]:
@@ -64,20 +71,6 @@ def feature_names(block: str, count: int) -> list[str]:
 def channels_of(columns: Iterable[str]) -> list[str]:
     """Channel names of a fields table, in the table's order."""
     return [name.removeprefix("FileName_") for name in columns if name.startswith("FileName_")]
-
-
-@contextmanager
-def replacing(path: str | Path):
-    """Yield a temporary path beside `path` that takes its place when the block ends well: no half-written file is left."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: numpy and others choose or append a format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_table(columns: Iterable[str], kind: str, path: str | Path) -> None:
@@ -118,25 +111,59 @@ def write_table(table: pd.DataFrame, path: str | Path, kind: str, about: dict | 
 @contextmanager
 def table_writer(path: str | Path, kind: str, about: dict | None = None):
     """Yield a function that appends one table as one row group; at least one table must be written."""
-    writer = None
+    writer, rows = None, 0
 
     with replacing(path) as temporary:
 
         def write(table: pd.DataFrame) -> None:
-            nonlocal writer
+            nonlocal writer, rows
             check_table(table.columns, kind, path)
             check_features(table, path)
             arrow = pa.Table.from_pandas(table, preserve_index=False)
             if writer is None:
                 metadata = {**(arrow.schema.metadata or {}), _ABOUT: json.dumps(about or {}, sort_keys=True).encode()}
-                writer = pq.ParquetWriter(temporary, arrow.schema.with_metadata(metadata))
+                writer = pq.ParquetWriter(temporary, arrow.schema.with_metadata(metadata), write_page_checksum=True)
             writer.write_table(arrow.cast(writer.schema.with_metadata(arrow.schema.metadata)))
+            rows += len(arrow)
 
         try:
             yield write
+            if writer is not None:
+                check = checksums.of_footer(writer.schema, writer.schema.metadata, rows)
+                writer.add_key_value_metadata({checksums.FOOTER: check})
         finally:
             if writer is not None:
                 writer.close()
+
+
+def open_table(path: str | Path) -> pq.ParquetFile:
+    """A table, opened to be read in parts; its footer is checked now, its pages when they are read.
+
+    Raises
+    ------
+    Damaged
+        If the file is missing, damaged or no table.
+    """
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        stated = _stated(file)
+        rows = sum(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
+        if checksums.FOOTER in stated:
+            # Names and facts stand there twice: a reader may take either.
+            schema = file.schema_arrow
+            leaves = [file.schema.column(number).path for number in range(len(file.schema.names))]
+            names = list(dict.fromkeys(leaf if leaf in schema.names else leaf.split(".")[0] for leaf in leaves))
+            found = {checksums.of_footer(schema, metadata, rows) for metadata in (stated, schema.metadata)}
+            if found != {stated[checksums.FOOTER]} or names != schema.names:
+                raise ValueError("its footer is not what was written")
+        return file
+    except _DAMAGE as error:
+        raise Damaged(path, "a table", error) from error
+
+
+def _stated(file: pq.ParquetFile) -> dict[bytes, bytes]:
+    """What stands in a table's own metadata."""
+    return file.metadata.metadata or {}
 
 
 def read_table(path: str | Path, kind: str, columns: list[str] | None = None) -> pd.DataFrame:
@@ -147,10 +174,12 @@ def read_table(path: str | Path, kind: str, columns: list[str] | None = None) ->
     UserError
         If the file is missing, damaged or lacks a column of its kind; the message says what to remove.
     """
+    with open_table(path):
+        pass
     try:
-        table = pq.read_table(path, columns=columns).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path}: cannot be read as a table ({error}). Remove the file and run again.") from error
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True).to_pandas()
+    except _DAMAGE as error:
+        raise Damaged(path, "a table", error) from error
     if not_run(path) is None and columns is None:
         check_table(table.columns, kind, path)
     return table
@@ -158,9 +187,17 @@ def read_table(path: str | Path, kind: str, columns: list[str] | None = None) ->
 
 def row_groups(path: str | Path, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
     """The row groups of a table, one after another: plates, of embeddings. `columns` limits what is loaded."""
-    file = pq.ParquetFile(path)
-    for group in range(file.num_row_groups):
-        yield file.read_row_group(group, columns=columns).to_pandas()
+    with open_table(path) as file:
+        for group in range(file.num_row_groups):
+            yield row_group(file, group, path, columns)
+
+
+def row_group(file: pq.ParquetFile, group: int, path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """One row group of a table that `open_table` has opened; `columns` limits what is loaded."""
+    try:
+        return file.read_row_group(group, columns=columns).to_pandas()
+    except _DAMAGE as error:
+        raise Damaged(path, "a table", error) from error
 
 
 def read_rows(path: str | Path, kind: str, rows: np.ndarray) -> pd.DataFrame:
@@ -175,12 +212,18 @@ def read_rows(path: str | Path, kind: str, rows: np.ndarray) -> pd.DataFrame:
 
 def columns_of(path: str | Path) -> list[str]:
     """Column names of a table, without reading its rows."""
-    return pq.read_schema(path).names
+    with open_table(path) as file:
+        return file.schema_arrow.names
 
 
 def about(path: str | Path) -> dict:
     """The facts that were written beside a table's rows."""
-    return json.loads((pq.read_schema(path).metadata or {}).get(_ABOUT, b"{}"))
+    with open_table(path) as file:
+        text = _stated(file).get(_ABOUT, b"{}")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Damaged(path, "a table", error) from error
 
 
 def write_not_run(path: str | Path, reason: str) -> None:
@@ -191,8 +234,9 @@ def write_not_run(path: str | Path, reason: str) -> None:
         write_csv(pd.DataFrame(columns=list(header)), path)
     else:
         schema = pa.schema([], metadata={_ABOUT: json.dumps({"not_run": reason}).encode()})
-        with replacing(path) as temporary:
-            pq.write_table(schema.empty_table(), temporary)
+        with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
+            writer.write_table(schema.empty_table())
+            writer.add_key_value_metadata({checksums.FOOTER: checksums.of_footer(schema, schema.metadata, 0)})
 
 
 def not_run(path: str | Path) -> str | None:
@@ -204,6 +248,23 @@ def write_json(value: dict, path: str | Path) -> None:
     """Write plain values as JSON; equal values give equal files."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_facts(facts: dict, path: str | Path) -> None:
+    """Write plain values as JSON with a checksum, for `read_facts`."""
+    write_json({**facts, "crc32": checksums.of_facts(facts)}, path)
+
+
+def read_facts(path: str | Path) -> dict:
+    """Read what `write_facts` wrote; `Damaged` if it is not that."""
+    try:
+        facts = json.loads(Path(path).read_text())
+        stated = facts.pop("crc32", None)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise Damaged(path, "facts", error) from error
+    if stated not in (None, checksums.of_facts(facts)):
+        raise Damaged(path, "facts", "they are not what was written")
+    return facts
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
@@ -222,9 +283,42 @@ def write_scores(scores: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
-    """Read tidy scores; empty cells of text columns stay empty text."""
+    """Read tidy scores; empty cells of text columns stay empty text.
+
+    Raises
+    ------
+    Damaged
+        If it is no table of scores, or not a whole one.
+    """
     text = dict.fromkeys(SCORE_COLUMNS[:13], str)
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={name: [""] for name in SCORE_COLUMNS[13:]})
-    if list(table.columns) != list(SCORE_COLUMNS):
-        raise UserError(f"{path}: not a table of scores. Remove the file and run again.")
+    try:
+        if not Path(path).read_bytes().endswith(b"\n"):
+            raise ValueError("it is empty or cut off")
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={name: [""] for name in SCORE_COLUMNS[13:]})
+        if list(table.columns) != list(SCORE_COLUMNS):
+            raise ValueError(f"it has the columns {', '.join(map(str, table.columns))}")
+        if not np.isfinite(table["value"].to_numpy(dtype=float)).all():
+            raise ValueError("a score is no number")
+    except (OSError, ValueError) as error:
+        raise Damaged(path, "a table of scores", error) from error
     return table
+
+
+def scores_check(path: str | Path) -> dict[str, str]:
+    """Checksum of a table of scores, to stand among the facts of its details."""
+    return {"scores_crc32": checksums.of_bytes(Path(path).read_bytes())}
+
+
+def check_scores(path: str | Path, details: str | Path) -> None:
+    """Raise `Damaged` unless a table of scores is the one beside which its details were written.
+
+    Details that state no checksum are of scores that did not run, of which there is none.
+    """
+    facts = about(details)
+    if "not_run" in facts:
+        if len(read_scores(path)):
+            raise Damaged(path, "a table of scores", f"it has rows, but {details} says that the evaluation did not run")
+        return
+    stated = facts.get("scores_crc32")
+    if stated is not None and {"scores_crc32": stated} != scores_check(path):
+        raise Damaged(path, "a table of scores", "it is not what was written")

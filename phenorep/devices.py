@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from phenorep import plugins
+from phenorep import gpus, plugins
 from phenorep.errors import UserError
 
 
@@ -40,18 +40,23 @@ def configure(values: dict | None, **fixed) -> Compute:
 
 
 def accelerator(compute: Compute) -> str:
-    """``cpu`` or ``cuda``.
+    """``cpu`` or ``cuda``; of several GPUs this process sees from then on those that it is to use, and says which.
 
     Raises
     ------
     UserError
         If ``cuda`` is asked for, or more of it, than there is.
     """
+    if compute.device == "cpu":
+        return "cpu"
+    taken = gpus.take(compute.devices)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     chosen = compute.device
     if chosen == "auto":
         chosen = "cuda" if available else "cpu"
         print(f"compute: device: auto takes {torch.cuda.get_device_name() if available else 'the CPU (no GPU is visible)'}")
+    if taken:
+        print(f"compute: {taken}")
     if chosen == "cuda" and available < compute.devices:
         raise UserError(
             f"compute: device: cuda with devices: {compute.devices}, but torch {torch.__version__} sees {available} GPU(s). "

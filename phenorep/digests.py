@@ -7,12 +7,14 @@ reworded comment reruns nothing, a new plug-in reruns nothing, and a changed lin
 import ast
 import hashlib
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 # How files are checked, logged and found does not change what a network learns: GPU hours are not spent again for it.
-PLUMBING = frozenset({"__init__", "contracts", "errors", "logs", "plugins", "records", "store"})
+PLUMBING = frozenset(
+    {"__init__", "architectures", "contracts", "errors", "expectations", "logs", "plugins", "records", "store"}
+)
 
 
 def of(files: Iterable[Path], without: frozenset[str] = frozenset()) -> str:
@@ -25,6 +27,11 @@ def of(files: Iterable[Path], without: frozenset[str] = frozenset()) -> str:
     without
         Names of top-level modules of phenorep that are left out.
     """
+    return _of(frozenset(files), without)
+
+
+@cache  # asked for once per job, of which there may be ten thousand
+def _of(files: frozenset[Path], without: frozenset[str]) -> str:
     total = hashlib.sha256()
     for path in sorted(closure(files, without)):
         total.update(_digest(path).encode())
@@ -51,7 +58,7 @@ def of_folder(folder: Path) -> str:
     return total.hexdigest()[:16]
 
 
-@lru_cache
+@cache
 def _digest(path: Path) -> str:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -60,7 +67,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-@lru_cache
+@cache
 def _imports(path: Path) -> frozenset[Path]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
@@ -51,6 +50,7 @@ def make(
         facts = encoders.stated(encoder)  # before the samples: the reason of a missing encoder is the one to pass on
         name = block or facts["recipe"]
         samples = Samples.open(list(tables), list(statistics))
+        samples.check(threads)
         settings = devices.configure(compute, devices=1)  # more would train, not embed
         device = torch.device(devices.accelerator(settings))
         network = encoders.Encoder.load(encoder, device)
@@ -119,7 +119,7 @@ def combine(members: Sequence[str | Path], names: Sequence[str], output: str | P
         for path, name in zip(members, names, strict=True):
             if reason := contracts.not_run(path):
                 raise NotRun(f"its member {name} did not run: {reason}")
-        files = [pq.ParquetFile(path) for path in members]
+        files = [contracts.open_table(path) for path in members]
         abouts = {name: contracts.about(path) for path, name in zip(members, names, strict=True)}
         blocks = {
             name: [_block(name, block, about["blocks"]) for block in about["blocks"]] for name, about in abouts.items()
@@ -136,7 +136,8 @@ def combine(members: Sequence[str | Path], names: Sequence[str], output: str | P
             raise UserError(f"members: {members[0]} and {members[1]} are of different plates. Remove both and run again.")
         with contracts.table_writer(output, "embeddings", about) as write:
             for group in range(groups[0]):
-                write(_side_by_side([file.read_row_group(group).to_pandas() for file in files], members, names))
+                parts = [contracts.row_group(file, group, path) for file, path in zip(files, members, strict=True)]
+                write(_side_by_side(parts, members, names))
 
 
 def _side_by_side(tables: list[pd.DataFrame], paths: Sequence[str | Path], names: Sequence[str]) -> pd.DataFrame:

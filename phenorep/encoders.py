@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from phenorep import contracts, plugins
+from phenorep import architectures, checksums, contracts, encoderfiles, plugins
 from phenorep.errors import NotRun, UserError
 
-SCALINGS = ("plate", "range")
+_CHECK = "crc32"  # the key of the checksum among a file's metadata
+
+SCALINGS = encoderfiles.SCALINGS
 
 
 def check_scaling(scaling: str | dict) -> None:
@@ -93,9 +95,7 @@ def backbone(name: str, channels: int, size: tuple[int, int] | None = None, **op
     """
     import timm
 
-    known = timm.list_models()
-    if name.split(".")[0] not in known:
-        raise UserError(f"backbone: timm has no architecture '{name}'. {_near(name, known)}")
+    architectures.check(name)
     settings = {"pretrained": False, "in_chans": channels, "num_classes": 0, **options}
     own_size = {} if size is None else {"img_size": tuple(size)}
     # Vision transformers take a size and, most of them, interpolation of positions; convolutional networks take neither.
@@ -105,11 +105,6 @@ def backbone(name: str, channels: int, size: tuple[int, int] | None = None, **op
         except TypeError:
             continue
     return timm.create_model(name, **settings)
-
-
-def _near(name: str, known: list[str]) -> str:
-    hint = plugins.suggest(name, known)
-    return hint if hint.startswith("Did") else "See timm.list_models()."
 
 
 def features_of(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
@@ -129,10 +124,31 @@ def save(path: str | Path, network: nn.Module, metadata: dict) -> None:
     content = serialised(tensors, metadata={key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
     # safetensors writes the metadata in any order: sorted, equal encoders are equal files.
     length = struct.unpack("<Q", content[:8])[0]
-    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
+    header, weights = json.loads(content[8 : 8 + length]), content[8 + length :]
+    header["__metadata__"][_CHECK] = _check_of(header, weights)
+    text = json.dumps(header, sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
     with contracts.replacing(path) as temporary:
-        temporary.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+        temporary.write_bytes(struct.pack("<Q", len(text)) + text + weights)
+
+
+def _check_of(header: dict, weights: bytes) -> str:
+    """Checksum of a file: of its header without the checksum, and of its weights."""
+    facts = {key: value for key, value in header["__metadata__"].items() if key != _CHECK}
+    return checksums.of_bytes(json.dumps({**header, "__metadata__": facts}, sort_keys=True).encode(), weights)
+
+
+def check_whole(path: str | Path) -> None:
+    """Raise `UserError` if an encoder file is not what was written; one without a checksum is taken as it is."""
+    try:
+        content = Path(path).read_bytes()
+        length = struct.unpack("<Q", content[:8])[0]
+        header = json.loads(content[8 : 8 + length])
+        stated = header["__metadata__"].get(_CHECK)
+        if stated is not None and stated != _check_of(header, content[8 + length :]):
+            raise ValueError("it is not what was written")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise checksums.Damaged(path, "an encoder", error) from error
 
 
 def metadata(path: str | Path) -> dict:
@@ -143,17 +159,10 @@ def metadata(path: str | Path) -> dict:
     UserError
         If the file is missing or no safetensors file.
     """
-    try:
-        with open(path, "rb") as file:
-            length = struct.unpack("<Q", file.read(8))[0]
-            if length > Path(path).stat().st_size:
-                raise ValueError("its header is cut off")
-            header = json.loads(file.read(length))["__metadata__"]
-    except (OSError, ValueError, KeyError, struct.error) as error:
-        raise UserError(f"{path}: cannot be read as an encoder ({error}). Remove the file and run again.") from error
-    if "not_run" in header:
-        return {"not_run": header["not_run"]}
-    return {key: json.loads(value) for key, value in header.items()}
+    found = encoderfiles.metadata(path)
+    if "not_run" in found:
+        return {"not_run": found["not_run"]}
+    return encoderfiles.decoded(path, {key: text for key, text in found.items() if key != _CHECK})
 
 
 def stated(path: str | Path) -> dict:
@@ -177,7 +186,12 @@ def load_weights(network: nn.Module, path: str | Path, whose: str) -> None:
     """
     from safetensors.torch import load_file
 
-    check_weights(network, tensors := load_file(path), path, whose)
+    check_whole(path)
+    try:
+        tensors = load_file(path)
+    except Exception as error:  # its own kinds of error
+        raise UserError(f"{path}: its weights cannot be read ({error}). Remove the file and run again.") from error
+    check_weights(network, tensors, path, whose)
     network.load_state_dict(tensors, strict=True)
 
 
@@ -230,10 +244,17 @@ class Encoder(nn.Module):
             If the file records that the encoder was not made; the reason is the recorded one.
         """
         facts = stated(path)
+        encoderfiles.check(path, facts, check_scaling)
         recipe = plugins.load("methods", facts["recipe"])
         config = plugins.configure(recipe.Config, facts["config"], f"{path}: config")
-        with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: drawing them must change nothing
-            network = recipe.Recipe.build_encoder(config, len(facts["channels"]), tuple(facts["input_size"]))
+        try:
+            with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: drawing them must change nothing
+                network = recipe.Recipe.build_encoder(config, len(facts["channels"]), tuple(facts["input_size"]))
+        except (RuntimeError, MemoryError, TypeError, ValueError, AssertionError) as error:
+            raise UserError(
+                f"{path}: recipe '{facts['recipe']}' builds no network of its configuration ({error}). Take a file that "
+                "phenorep has written, or remove it and run again."
+            ) from error
         load_weights(network, path, f"recipe '{facts['recipe']}' as configured")
         return cls(network, facts).to(device, memory_format=torch.channels_last)
 

@@ -25,7 +25,7 @@ class Experiment:
 
     def __post_init__(self):
         if self.batch_from is not None and (set(self.batch_from) - {"column", "pattern"} or "column" not in self.batch_from):
-            raise ValueError("batch_from must have the keys 'column' and, if need be, 'pattern'")
+            raise ValueError(f"batch_from must have the keys 'column' and, if need be, 'pattern', not {self.batch_from}")
         if self.batch_from is not None:
             try:
                 re.compile(str(self.batch_from.get("pattern", "")))

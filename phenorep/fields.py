@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import contracts, datasets
 from phenorep.errors import UserError
 from phenorep.imaging import readers
 
@@ -68,8 +68,10 @@ def make(module, config, plate: str, resources: str | Path, on_bad_image: str, o
     """
     if on_bad_image not in ("stop", "exclude"):
         raise UserError(f"preprocess: on_bad_image: '{on_bad_image}' is neither 'stop' nor 'exclude'.")
-    about = module.about(config)
-    table = with_headers(module.fields(config, plate, Path(resources)), about, plate)
+    with datasets.named(Path(resources).name):
+        about = module.about(config)
+        table = module.fields(config, plate, Path(resources))
+    table = with_headers(table, about, plate)
     bad = table.loc[table["Problem"] != ""]
     if len(bad) and on_bad_image == "stop":
         more = [f"... and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []

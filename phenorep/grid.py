@@ -103,6 +103,9 @@ def check(plan: "Plan") -> None:
         With the study and the reasons.
     """
     for name, study in plan.blocks["studies"].items():
+        if study["evaluations"] and not study["methods"]:
+            known = ", ".join(plan.blocks["methods"]) or "your methods"
+            raise UserError(f"studies: {name}: methods: nothing would be scored: it names none. Name some of {known}.")
         if study["evaluations"] and encoded(plan, study) and not _scored(plan, study):
             reasons = [entry["reason"] for entry in plan.not_applicable if entry["study"] == name]
             reason = "; ".join(dict.fromkeys(reasons)) or "it names no profiles"
@@ -125,6 +128,8 @@ def _level(plan: "Plan", profile: str) -> str:
         return profiles.level(plan.blocks["profiles"][profile])
     except TypeError as error:
         raise UserError(f"profiles: {profile}: 'by' must be a level or a list of levels, like 'by: well'.") from error
+    except ValueError as error:
+        raise UserError(f"profiles: {profile}: {error}") from error
 
 
 def _lacking(plan: "Plan", dataset: str, method: str, evaluation: str) -> str | None:

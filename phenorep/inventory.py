@@ -139,8 +139,7 @@ def summary(plan: Plan) -> dict:
     """What the report needs to know of a run, as plain values."""
     datasets = {}
     for dataset in sorted({study["dataset"] for study in plan.blocks["studies"].values()}):
-        module, config = plan.dataset(dataset)
-        datasets[dataset] = {"about": module.about(config), "plates": plan.plates(dataset)}
+        datasets[dataset] = {"about": plan.about(dataset), "plates": plan.plates(dataset)}
     return {
         "name": plan.name,
         "version": __version__,

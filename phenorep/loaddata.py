@@ -1,6 +1,8 @@
 """Read a user's tables: CSV, also compressed, or parquet, with the columns of LoadData tables as text, others as numbers."""
 
+import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from phenorep import contracts, plugins
+from phenorep import plugins, tablefiles
 from phenorep.errors import UserError
 from phenorep.fields import well_name
 
 _KEPT = ("Metadata_", "Label_", "Split_", "FileName_", "PathName_")
 # The row numbers that pandas writes beside a table, as the header of a parquet file or of a CSV names them.
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+")
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _CELLS_AT_ONCE = 16_000_000  # 128 MB as float64
 
 
@@ -33,19 +36,31 @@ def columns(path: str, key: str, rename: Mapping[str, str] | None = None) -> dic
         {their column: ours}.
     """
     file = Path(path)
-    if not file.is_file():
-        raise UserError(f"{path}: there is no such file. Change 'datasets: {key}:'; it starts at the working directory.")
+    if not _is_file(file):
+        what = "this is a folder, no table" if os.path.isdir(file) else "there is no such file"
+        raise UserError(f"{path}: {what}. Change 'datasets: {key}:'; it starts at the working directory.")
+    if file.suffix.lower() in _SPREADSHEETS:
+        raise UserError(f"{path}: this is a spreadsheet. Save it as CSV (UTF-8) and name that in 'datasets: {key}:'.")
     try:
-        names = contracts.columns_of(file) if _is_parquet(file) else list(_read_csv(file, nrows=0).columns)
+        names = _parquet_schema(path).names if _is_parquet(file) else tablefiles.header(file, _separator(file))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a table ({error}); see 'datasets: {key}:'.") from error
+        raise _unreadable(path, key, error) from error
+    for separator, its_name in ((";", "';'"), ("\t", "tabs")):
+        if len(names) == 1 and separator in names[0]:
+            raise UserError(
+                f"{path}: its columns are separated by {its_name}. Save it with commas; 'datasets: {key}:' names it."
+            )
+    if twice := [name for name, number in Counter(map(str.strip, names)).items() if number > 1]:
+        raise UserError(f"{path}: its column '{twice[0]}' stands there twice. Take one out; 'datasets: {key}:' names it.")
     ours: dict[str, str] = {}
+    taken: set[str] = set()
     for name in (name for name in names if not _ROW_NUMBERS.fullmatch(name)):
         short = name.removeprefix("Image_")
         new = (rename or {}).get(name) or (short if short.startswith(_KEPT) else name)
-        if new in ours.values():
+        if new in taken:
             raise UserError(f"{path}: two of its columns would be '{new}', one is '{name}'. Change 'datasets: rename:'.")
         ours[name] = str(new)
+        taken.add(str(new))
     return ours
 
 
@@ -62,22 +77,24 @@ def read(
     file = Path(path)
     try:
         # A column that was an index when the table was written is a column like any other.
-        table = (
-            pq.read_table(file, columns=theirs).to_pandas(ignore_metadata=True)
-            if _is_parquet(file)
-            else _read_csv(file, usecols=theirs)
-        )
+        with tablefiles.decoding():
+            table = (
+                pq.read_table(file, columns=theirs).to_pandas(ignore_metadata=True)
+                if _is_parquet(file)
+                else _read_csv(file, usecols=None if wanted is None else theirs)  # all: rows that are too long are noticed
+            )
+            table = pd.DataFrame({ours[name]: _text(table[name]) for name in theirs})
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a table ({error}); see 'datasets: {key}:'.") from error
+        raise _unreadable(path, key, error) from error
     if table.empty:
-        raise UserError(f"{path}: the table has no rows; see 'datasets: {key}:'.")
-    return pd.DataFrame({ours[name]: _text(table[name]) for name in theirs})
+        raise UserError(f"{path}: the table has no rows below its header. Fill it, or name another in 'datasets: {key}:'.")
+    return table
 
 
 def numeric(path: str, names: list[str]) -> list[str]:
     """Which of these columns, by the table's own names, hold numbers and nothing else; empty cells are none."""
     if _is_parquet(Path(path)):
-        schema = pq.read_schema(path)
+        schema = _parquet_schema(path)
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
         return [name for name in names if any(test(schema.field(name).type) for test in tests)]
     left = list(names)
@@ -96,18 +113,30 @@ def numbers(path: str, names: list[str]) -> Iterator[np.ndarray]:
         for piece in _pieces(path, names):
             yield piece[names].to_numpy(np.float64)
         return
-    file = pq.ParquetFile(path)
-    narrow = all(file.schema_arrow.field(name).type in (pa.float32(), pa.float16()) for name in names)
-    kind = np.float32 if narrow else np.float64
-    for batch in file.iter_batches(batch_size=_rows_at_once(len(names)), columns=names):
-        yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[names].to_numpy(kind)
+    try:
+        with tablefiles.decoding(), pq.ParquetFile(path) as file:
+            narrow = all(file.schema_arrow.field(name).type in (pa.float32(), pa.float16()) for name in names)
+            kind = np.float32 if narrow else np.float64
+            for batch in file.iter_batches(batch_size=_rows_at_once(len(names)), columns=names):
+                yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[names].to_numpy(kind)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, "table", error) from error
+
+
+def _parquet_schema(path: str | Path) -> pa.Schema:
+    with tablefiles.decoding():
+        return pq.read_schema(path)
 
 
 def _pieces(path: str, names: list[str]) -> Iterator[pd.DataFrame]:
-    # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory).
-    options = {"usecols": names, "chunksize": _rows_at_once(len(names)), "low_memory": False, "encoding": "utf-8-sig"}
-    with pd.read_csv(path, sep=_separator(Path(path)), **options) as pieces:
-        yield from pieces
+    # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory). All columns are
+    # read, or a row that has too many cells would not be noticed.
+    options = {"chunksize": _rows_at_once(len(names)), "low_memory": False}
+    try:
+        for piece in tablefiles.pieces(path, sep=_separator(Path(path)), **options):
+            yield piece[names]
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, "table", error) from error
 
 
 def _rows_at_once(columns: int) -> int:
@@ -127,13 +156,27 @@ def normalise_wells(table: pd.DataFrame, path: str) -> None:
     table["Metadata_Well"] = table["Metadata_Well"].map(names)
 
 
+def _unreadable(path: str, key: str, error: Exception) -> UserError:
+    remedy = f"Name another table in 'datasets: {key}:', or save this one as CSV again"
+    if isinstance(error, UnicodeDecodeError):
+        return UserError(f"{path}: its text is not UTF-8. {remedy}, as 'CSV UTF-8'.")
+    return UserError(f"{path}: cannot be read as a table ({str(error).strip()}). {remedy}.")
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is too long, a folder that must not be looked into
+        return False
+
+
 def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() in (".parquet", ".pq")
 
 
 def _read_csv(file: Path, **options) -> pd.DataFrame:
     # Text throughout: a plate 0012 stays 0012, and a compound called NA stays NA.
-    return pd.read_csv(file, sep=_separator(file), dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+    return tablefiles.read(file, sep=_separator(file), dtype=str, keep_default_na=False, **options)
 
 
 def _separator(file: Path) -> str:

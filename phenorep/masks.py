@@ -44,7 +44,7 @@ def read(path: str | Path, field: int) -> np.ndarray:
         with np.load(path) as file:
             if str(field) in file:
                 return file[str(field)]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: cannot be read as masks ({error}). Remove it and run again.") from error
     raise UserError(
         f"{path}: there are no masks of field {field}. A CellProfiler pipeline of your own must save its label images: see "

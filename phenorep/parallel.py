@@ -4,6 +4,9 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from phenorep.errors import UserError
 
 _state: dict[str, object] = {}
 
@@ -20,6 +23,11 @@ def in_order(function: Callable, items: Iterable, processes: int, shared: tuple 
         A module-level function; it must not start threads or use pyarrow.
     processes
         Number of processes; 1 works in this one.
+
+    Raises
+    ------
+    UserError
+        If one of the processes is killed.
     """
     items = list(items)
     processes = min(processes, len(items))
@@ -39,6 +47,11 @@ def in_order(function: Callable, items: Iterable, processes: int, shared: tuple 
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"One of the {processes} processes of this job was killed from outside, most often for want of memory. Give "
+                "the same command again, with fewer cores (--cores) or on a machine with more memory if it was."
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()

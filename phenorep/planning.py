@@ -6,7 +6,7 @@ It is made whenever Snakemake starts, also for a dry run, so it imports neither 
 from functools import cached_property
 from pathlib import Path
 
-from phenorep import configuration, digests, grid, labelling, plugins, preprocessing, references, saved_epochs
+from phenorep import configuration, datasets, digests, grid, labelling, plugins, preprocessing, references, saved_epochs
 from phenorep.errors import UserError
 from phenorep.grid import Encoded
 
@@ -29,6 +29,8 @@ class Plan:
         self.blocks = configuration.resolve(config)
         self.preprocess = preprocessing.settings(self.blocks["preprocess"])
         pipeline = self.preprocess.pipeline
+        for key, path in (("pipeline", pipeline), ("cellprofiler", self.preprocess.cellprofiler)):
+            configuration.check_path(str(path or ""), f"preprocess: {key}")
         if pipeline is not None and not Path(pipeline).is_file():
             raise UserError(f"preprocess: pipeline: there is no file {pipeline}; it starts at the working directory.")
         references.check(self.blocks, self.members, self.without_encoder, self.has_alternatives)
@@ -37,6 +39,7 @@ class Plan:
         for study in self.blocks["studies"].values():
             self.plates(study["dataset"])
             self.sources(study["dataset"])
+            self.about(study["dataset"])
         grid.check(self)
 
     # -- names -------------------------------------------------------------------------------------------------------
@@ -115,10 +118,10 @@ class Plan:
             else method
         )
 
-    def _origin(self, node: tuple[str, str, str]) -> tuple[str, str, str]:
+    def origin(self, node: tuple[str, str, str]) -> tuple[str, str, str]:
         """Dataset, samples and method of the encoder behind a method that borrows one."""
         block = self.blocks["methods"][node[2]]
-        return self._origin(references.parse(self.blocks, block["from"], "from")) if "from" in block else node
+        return self.origin(references.parse(self.blocks, block["from"], "from")) if "from" in block else node
 
     def members(self, method: str) -> list[str]:
         """Methods whose embeddings this one puts side by side; none for an ordinary method."""
@@ -155,7 +158,17 @@ class Plan:
         module, config = self.dataset(dataset)
         key = f"plates of {dataset}"
         if key not in self._datasets:
-            self._datasets[key] = module.plates(config)
+            with datasets.named(dataset):
+                self._datasets[key] = module.plates(config)
+        return self._datasets[key]
+
+    def about(self, dataset: str) -> dict:
+        """What a dataset states of itself."""
+        module, config = self.dataset(dataset)
+        key = f"about {dataset}"
+        if key not in self._datasets:
+            with datasets.named(dataset):
+                self._datasets[key] = module.about(config)
         return self._datasets[key]
 
     def archives(self, dataset: str, plate: str) -> list[str]:
@@ -171,8 +184,11 @@ class Plan:
             self._datasets[key] = [str(path) for path in module.sources(config)]
         paths = self._datasets[key]
         for path in paths:
+            configuration.check_path(path, f"datasets: {name}")
             if not Path(path).is_file():
-                raise UserError(f"datasets: {name}: there is no file {path}. Relative paths start at the working directory.")
+                raise UserError(
+                    f"datasets: {name}: there is no file {path}. Mend the path; a relative one starts at the working folder."
+                )
         return paths
 
     # -- methods -----------------------------------------------------------------------------------------------------
@@ -209,7 +225,7 @@ class Plan:
                 samples = self.blocks["samples"][samples].get("of")
         block = self.blocks["methods"][encoded.method]
         if "init" in block:
-            start = Encoded(*self._origin(references.parse(self.blocks, block["init"], "init")), encoded.seed)
+            start = Encoded(*self.origin(references.parse(self.blocks, block["init"], "init")), encoded.seed)
             found += [self.blocks["methods"][start.method], self.recipe_digest(start.method), self.training_settings(start)]
         return [*found, preprocessing.decisive(self.preprocess)]
 
@@ -254,11 +270,13 @@ class Plan:
 
     def sample_files(self, dataset: str, samples: str) -> dict[str, list[str]]:
         """Files of a sample set, plate by plate: tables, their statistics, and the arrays (of a view: its root's)."""
-        root = self._root(samples)
-        plates = self.plates(dataset)
-        own = [f"results/{dataset}/samples/{samples}/{plate}" for plate in plates]
-        arrays = [f"results/{dataset}/samples/{root}/{plate}.npy" for plate in plates]
+        own = [f"results/{dataset}/samples/{samples}/{plate}" for plate in self.plates(dataset)]
+        arrays = [self.array(dataset, samples, plate) for plate in self.plates(dataset)]
         return {"tables": [f"{p}.parquet" for p in own], "statistics": [f"{p}.json" for p in own], "arrays": arrays}
+
+    def array(self, dataset: str, samples: str, plate: str) -> str:
+        """The array of one plate of a sample set; of a view its root's."""
+        return f"results/{dataset}/samples/{self._root(samples)}/{plate}.npy"
 
     def measurements(self, dataset: str, samples: str) -> list[str]:
         """Measurements of the nuclei that a sample set shows, plate by plate; none if it is not cut around nuclei."""

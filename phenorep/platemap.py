@@ -137,7 +137,10 @@ def numbers(values: pd.Series, kind: type, where: str) -> np.ndarray:
         return np.array([np.nan if text == "" and kind is float else kind(text) for text in values], dtype=kind)
     except ValueError:
         bad = next(text for text in values if not _is(kind, text) and (text or kind is int))
-        raise UserError(f"{where}: {values.name}: {bad!r} is no {'number' if kind is float else 'whole number'}.") from None
+        wanted = (
+            "number. Write it in micromolar, without a unit" if kind is float else "whole number. A dose is a rank: 1, 2, 3"
+        )
+        raise UserError(f"{where}: {values.name}: {bad!r} is no {wanted}.") from None
 
 
 def _is(kind: type, text: str) -> bool:

@@ -11,9 +11,10 @@ import importlib
 import keyword
 import types
 import typing
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
+from phenorep import expectations
 from phenorep.errors import UserError
 
 ROOT = Path(__file__).resolve().parent
@@ -40,11 +41,13 @@ def names(kind: str) -> list[str]:
 def suggest(word: str, known: typing.Iterable[str]) -> str:
     """The nearest right spelling as a question, or the list of what is known."""
     known = sorted(known)
+    if not known:
+        return "There is none yet."
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else f"Known are: {', '.join(known)}."
 
 
-@lru_cache
+@cache
 def tree(path: Path) -> ast.Module:
     """The syntax tree of a file."""
     return ast.parse(path.read_text(), filename=str(path))
@@ -52,8 +55,13 @@ def tree(path: Path) -> ast.Module:
 
 def constants(kind: str, name: str) -> dict[str, object]:
     """Module-level constants in capitals whose values are literals, without importing the file."""
+    return dict(_constants(path_of(kind, name)))
+
+
+@cache
+def _constants(path: Path) -> dict[str, object]:
     found = {}
-    for node in tree(path_of(kind, name)).body:
+    for node in tree(path).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and target.id.isupper():
             try:
@@ -70,6 +78,11 @@ def config_keys(kind: str, name: str) -> dict[str, object]:
 
 def dataclass_keys(path: Path, class_name: str) -> dict[str, object]:
     """Fields of a dataclass in a file, with their defaults (None where the default is no literal), without importing it."""
+    return dict(_dataclass_keys(path, class_name))
+
+
+@cache
+def _dataclass_keys(path: Path, class_name: str) -> dict[str, object]:
     module = tree(path)
     definition = next((n for n in module.body if isinstance(n, ast.ClassDef) and n.name == class_name), None)
     if definition is None:
@@ -77,9 +90,9 @@ def dataclass_keys(path: Path, class_name: str) -> dict[str, object]:
     keys: dict[str, object] = {}
     for base in reversed(definition.bases):
         if isinstance(base, ast.Name):
-            keys |= dataclass_keys(_file_that_defines(base.id, module) or path, base.id)
+            keys |= _dataclass_keys(_file_that_defines(base.id, module) or path, base.id)
         elif isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):
-            keys |= dataclass_keys(_file_that_defines(base.value.id, module), base.attr)
+            keys |= _dataclass_keys(_file_that_defines(base.value.id, module), base.attr)
     for node in definition.body:
         if isinstance(node, ast.AnnAssign):
             key = _key(node.target.id)
@@ -138,7 +151,10 @@ def configure(config_class: type, values: dict, where: str):
     try:
         return config_class(**converted)
     except ValueError as error:
-        raise UserError(f"{where}: {error}") from error
+        text = str(error).rstrip(".")
+        given = expectations.named(values, text)
+        text += f" (found: {given})" if given else ""
+        raise UserError(f"{where}: {text}{'' if text.endswith('?') else '.'}") from error
 
 
 def _convert(value, hint, where: str):
@@ -190,5 +206,4 @@ def _convert_plain(value, hint, where: str):
 
 
 def _wrong(value, hint, where: str) -> UserError:
-    wanted = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint).replace("typing.", "")
-    return UserError(f"{where}: {value!r} is not of type {wanted}.")
+    return UserError(f"{where}: {expectations.unlike(value, expectations.of_type(hint))}.")

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 import phenorep
-from phenorep import contracts, devices, encoders, plugins, records
+from phenorep import contracts, devices, encoders, gpus, plugins, records
 from phenorep.batches import Source, Sources
 from phenorep.checkpoints import Checkpoint
 from phenorep.errors import NotRun, UserError
@@ -79,7 +79,8 @@ def make(
     contracts.write_json(job, path)
     # Lightning starts one process for each device with the command line of this one: it must be a plain module.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugins.ROOT.parent), *sys.path])}
-    ended = subprocess.run([sys.executable, "-m", "phenorep.training", str(path)], env=environment, check=False)
+    command = [sys.executable, "-m", "phenorep.training", str(path)]
+    ended = subprocess.run(command, env=environment, pass_fds=gpus.held(), check=False)
     if ended.returncode:
         raise UserError(f"training on {settings.devices} devices ended with status {ended.returncode}; the log says why.")
     path.unlink()
@@ -101,7 +102,7 @@ def run(
     # Saved epochs are files of their own: each says why it was not made, as the directory cannot.
     wanted = [Path(epochs) / f"{epoch}.safetensors" for epoch in configured_epochs(method)]
     with records.kept_in([*outputs, *wanted] if first else []), devices.repeatable(threads):
-        config, recipe_class, data = prepare(method, sources)
+        config, recipe_class, data = prepare(method, sources, threads)
         learns = isinstance(config, PretrainConfig)
         settings = devices.configure(compute)
         fabric = devices.fabric(settings, config.precision) if learns else None
@@ -133,7 +134,7 @@ def configured_epochs(method: dict) -> list[int]:
     return config.saved_epochs() if isinstance(config, PretrainConfig) else []
 
 
-def prepare(method: dict, sources: list[dict]) -> tuple:
+def prepare(method: dict, sources: list[dict], threads: int = 1) -> tuple:
     """Configuration, recipe class and samples of a method.
 
     Raises
@@ -153,6 +154,7 @@ def prepare(method: dict, sources: list[dict]) -> tuple:
     chosen = []
     for source in sources:
         opened = Samples.open(list(source["tables"]), list(source["statistics"]))
+        opened.check(threads)  # seconds, before hours
         for column in getattr(module, "REQUIRES", ()):
             if column not in opened.table:
                 raise NotRun(f"the recipe {name} needs the column {column}, which {source['samples']} does not have")

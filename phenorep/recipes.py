@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from phenorep import encoders, saved_epochs
+from phenorep import architectures, encoders, saved_epochs
 from phenorep.augment import Augmentation, augment, configure_augmentation
 
 
@@ -133,6 +133,11 @@ class Recipe(nn.Module):
     def build_encoder(cls, config: EncoderConfig, channels: int, size: tuple[int, int]) -> nn.Module:
         """The untrained network; the same configuration builds it again when an encoder file is loaded."""
         return encoders.backbone(config.backbone, channels, size)
+
+    @classmethod
+    def check(cls, config: EncoderConfig) -> None:
+        """Raise `UserError` if the configuration names what is not there; called before anything costly begins."""
+        architectures.check(config.backbone)
 
     @property
     def scaling(self) -> str | dict:

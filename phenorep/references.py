@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from phenorep import folds
+from phenorep import folds, selection
 from phenorep.configuration import holds_features, is_imported
 from phenorep.errors import UserError
 from phenorep.plugins import constants, suggest
@@ -22,7 +22,9 @@ def parse(blocks: dict, text: str, where: str) -> tuple[str, ...]:
     kinds = KINDS[:2] if where.endswith("samples") else KINDS
     parts = str(text).split("/")
     if len(parts) != len(kinds):
-        raise UserError(f"{where}: '{text}' is not of the form {'/'.join(kind.removesuffix('s') for kind in kinds)}.")
+        form = "/".join(kind.removesuffix("s") for kind in kinds)
+        example = "/".join(next(iter(blocks[kind]), "...") for kind in kinds)
+        raise UserError(f"{where}: '{text}' is not of the form {form}, like '{example}'.")
     for part, kind in zip(parts, kinds, strict=True):
         if part not in blocks[kind]:
             raise UserError(f"{where}: there is no '{part}' under {kind}. {suggest(part, blocks[kind])}")
@@ -63,6 +65,8 @@ def check(
         if "of" in block and block["of"] not in known:
             suggestion = suggest(block["of"], known)
             raise UserError(f"samples: {name}: of: there is no sample set '{block['of']}'. {suggestion}")
+        if block.get("where"):
+            selection.check_language(block["where"], f"samples: {name}: where")
     _refuse_circles({(n,): [(b["of"],)] if "of" in b else [] for n, b in blocks["samples"].items()}, "samples", "of")
     for name, block in blocks["evaluations"].items():
         if "train" in block:
@@ -103,15 +107,21 @@ def _add_edges(node: tuple[str, str, str], blocks: dict, members: Callable, with
             remedy = "one of its members" if members(other[2]) else "a method that has one"
             raise UserError(f"methods: {method}: {key}: '{other[2]}' has no encoder: it {instead}. Name {remedy}.")
         edges[node].append(other)
-    sources = block.get("train") or []
-    if not isinstance(sources, list) or not all(isinstance(source, dict) for source in sources):
-        raise UserError(f"methods: {method}: train: must be a list of sources, like [{{samples: dataset/samples}}].")
+    sources = block.get("train", [])
+    listed = isinstance(sources, list) and all(isinstance(source, dict) for source in sources)
+    if not listed or ("train" in block and not sources):
+        raise UserError(
+            f"methods: {method}: train: found {sources!r}, expected a list of sources, like [{{samples: dataset/samples}}]. "
+            "Without the key the method learns from the study's own samples."
+        )
     for number, source in enumerate(sources, 1):
         where = f"methods: {method}: train: {number}"
         for key in source:
             if key not in SOURCE_KEYS:
                 raise UserError(f"{where}: unknown key '{key}'. {suggest(key, SOURCE_KEYS)}")
         parse(blocks, source.get("samples", ""), f"{where}: samples")
+        if source.get("where"):
+            selection.check_language(source["where"], f"{where}: where")
         if source.get("hold_out") is not None:
             folds.parse(source["hold_out"], f"{where}: hold_out")
     for other in edges[node]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from phenorep import contracts
-from phenorep.errors import NotRun, UserError
+from phenorep.checksums import Damaged
+from phenorep.errors import NotRun
 
 # Rows that are changed at once, values that are read at once: bounds the memory taken by what lies between.
 ROWS_AT_ONCE = 16_384
@@ -56,7 +56,7 @@ class Rows:
         columns = contracts.feature_columns(names)
         metadata = contracts.read_table(path, "embeddings", [name for name in names if name not in set(columns)])
         try:
-            with pq.ParquetFile(path) as file:
+            with contracts.open_table(path) as file:
                 stored = [file.schema_arrow.field(name).type.to_pandas_dtype() for name in columns]
                 values = np.empty((len(columns), len(metadata)), dtype or np.result_type(*stored, np.float32))
                 start = 0
@@ -68,8 +68,8 @@ class Rows:
                         for number, column in enumerate(part.columns, first):
                             values[number, start:stop] = column.to_numpy()
                     start = stop
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(f"{path}: cannot be read as a table ({error}). Remove the file and run again.") from error
+        except (OSError, pa.ArrowException) as error:
+            raise Damaged(path, "a table", error) from error
         return cls(metadata, columns, values.T)
 
     def __len__(self) -> int:

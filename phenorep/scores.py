@@ -20,14 +20,22 @@ _ELSEWHERE = "elsewhere"
 LEAKS = ("none", "unknown", "compound", "well")
 
 
-def collect(paths: Iterable[str | Path], out: str | Path) -> None:
+def collect(paths: Iterable[str | Path], out: str | Path, details: Iterable[str | Path] = ()) -> None:
     """Join score files into one table, sorted by all its text columns: the same scores give the same bytes.
+
+    Parameters
+    ----------
+    details
+        What each evaluation has left beside its scores: it says whether they are those that were written.
 
     Raises
     ------
     UserError
-        If a file is no table of scores.
+        If a file is no table of scores, or not the one that was written.
     """
+    paths, details = list(paths), list(details)
+    for path, beside in zip(paths, details, strict=True) if details else ():
+        contracts.check_scores(path, beside)
     tables = [contracts.read_scores(path) for path in paths]
     tables = [table for table in tables if len(table)]
     if tables:

@@ -62,7 +62,7 @@ def _config(options: dict) -> folder.Config:
     keys = {key: options[key] for key in ("folder", "layout", "pattern")}
     for key in ("channels", "plates"):
         if options.get(key):
-            keys[key] = _pairs(options[key], f"--{key}")
+            keys[key] = pairs(options[key], f"--{key}")
     for key in ("time", "plane"):
         if options.get(key) is not None:
             if not str(options[key]).isdecimal():
@@ -74,12 +74,12 @@ def _config(options: dict) -> folder.Config:
     return plugins.configure(folder.Config, keys, "phenorep table")
 
 
-def _pairs(text: str, option: str) -> dict[str, str]:
+def pairs(text: str, option: str) -> dict[str, str]:
     """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    if any(not theirs.strip() or (sign and not ours.strip()) for theirs, sign, ours in pairs):
+    parts = [part.partition("=") for part in text.split(",")]
+    if any(not theirs.strip() or (sign and not ours.strip()) for theirs, sign, ours in parts):
         raise UserError(f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin.")
-    return {theirs.strip(): (ours if sign else theirs).strip() for theirs, sign, ours in pairs}
+    return {theirs.strip(): (ours if sign else theirs).strip() for theirs, sign, ours in parts}
 
 
 def _fields(files: microscopes.Listing, chosen: fieldlist.Selection) -> tuple[pd.DataFrame, list[microscopes.Acquisition]]:

@@ -33,6 +33,19 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that anoth
 _CHUNK = 1 << 20
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Redirects from one address of the web to another: urllib would go on to ftp as well."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """The request that follows; raises `UserError` if it would leave the web."""
+        if not newurl.lower().startswith(("http://", "https://")):
+            raise UserError(f"{req.full_url}: the server sends us on to {newurl}, which is no http or https address.")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
+
+
 class _Broken(Exception):
     """A try that failed for a reason that may pass."""
 
@@ -119,7 +132,7 @@ def _try(address: str, path: Path, size: int | None, room: int, timeout: float) 
 
 def _open(request: urllib.request.Request, path: Path, timeout: float) -> http.client.HTTPResponse:
     try:
-        answer = urllib.request.urlopen(request, timeout=timeout)
+        answer = _OPENER.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # the server's file ends before our part does
@@ -181,7 +194,7 @@ def _describe(answer: http.client.HTTPResponse, address: str) -> dict:
         "address": address,
         "etag": "" if etag.startswith("W/") else etag,  # a weak one says that versions are alike, not that they are equal
         "modified": answer.headers.get("Last-Modified") or "",
-        "length": int(length) if length else None,
+        "length": int(length) if length and length.isdecimal() else None,
     }
 
 
@@ -206,7 +219,7 @@ def _read_notes(path: Path, address: str) -> dict:
         notes = json.loads(_notes_of(path).read_text())
         if notes["address"] == address and (notes["etag"] or notes["modified"]):
             return notes
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # none, or not ours
     discard(path)
     return {}

@@ -102,6 +102,12 @@ def colours(name: str) -> dict:
     return {"mean": list(published.mean), "std": list(published.std)}
 
 
+def check_source(source: str) -> None:
+    """Raise `UserError` unless weights can come from there: ``download``, ``none`` or a local file."""
+    if source not in ("download", "none") and not Path(source).is_file():
+        raise UserError(f"weights: there is no file {source}. Give the path of the weights, 'download' or 'none'.")
+
+
 def load(network: nn.Module, path: str | Path, name: str) -> None:
     """Put the weights of a local file into a network: safetensors, or what torch saved.
 
@@ -110,8 +116,7 @@ def load(network: nn.Module, path: str | Path, name: str) -> None:
     UserError
         If there is no such file, it is damaged, or its weights are not those of this backbone.
     """
-    if not Path(path).is_file():
-        raise UserError(f"weights: there is no file {path}. Give the path of the weights, 'download' or 'none'.")
+    check_source(str(path))
     _fill(network, unwrapped(_read(path), set(network.state_dict())), path, name)
 
 
@@ -198,7 +203,10 @@ def _read(path: str | Path) -> dict:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make the readers raise many kinds
-        raise UserError(f"weights: {path} cannot be read as weights ({type(error).__name__}: {_short(error)}).") from error
+        raise UserError(
+            f"weights: {path} cannot be read as weights ({type(error).__name__}). Give a file of "
+            "safetensors, or of torch.save with weights alone."
+        ) from error
 
 
 def unwrapped(checkpoint: dict, wanted: set[str]) -> dict[str, torch.Tensor]:
@@ -211,11 +219,13 @@ def unwrapped(checkpoint: dict, wanted: set[str]) -> dict[str, torch.Tensor]:
     wanted
         Names of the network's weights; wrappers' prefixes are taken away until these appear.
     """
+    if not isinstance(checkpoint, dict):
+        return {}
     for entry in _NETWORKS:
         if isinstance(checkpoint.get(entry), dict):
             checkpoint = checkpoint[entry]
             break
-    tensors = {name: value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
+    tensors = {k: value for k, value in checkpoint.items() if isinstance(k, str) and isinstance(value, torch.Tensor)}
     for _ in _PREFIXES:  # wrappers nest
         if wanted <= set(tensors):
             break

@@ -26,3 +26,12 @@ def cellprofiler() -> str:
     if not (program.parent.parent / ".requirements").exists():
         pytest.skip("no CellProfiler: `make cellprofiler` installs it where Python 3.9 and a JDK are found")
     return str(program)
+
+
+@pytest.fixture(scope="session")
+def scanpy() -> str:
+    """A Python that has scanpy, which `make scanpy` installs; tests that need it skip where it is absent."""
+    program = ROOT / ".scanpy" / "bin" / "python"
+    if not (program.parent.parent / ".requirements").exists():
+        pytest.skip("no scanpy: `make scanpy` installs it")
+    return str(program)

@@ -9,9 +9,11 @@ Where archives are published files (`phenorep.download`), ``DOWNLOAD_KEYS`` name
 other change fetches anything again, and the resource `download` of the profile limits how many are fetched at a time.
 """
 
+from contextlib import contextmanager
 from pathlib import Path
 
-from phenorep import plugins
+from phenorep import plugins, writing
+from phenorep.errors import UserError
 
 
 def configured(block: dict, name: str):
@@ -20,9 +22,20 @@ def configured(block: dict, name: str):
     return module, plugins.configure(module.Config, block["keys"], f"datasets: {name}")
 
 
+@contextmanager
+def named(name: str):
+    """Put a dataset's name in front of the message of an error raised inside: its module does not know it."""
+    try:
+        yield
+    except UserError as error:
+        where = f"datasets: {name}: "
+        raise UserError(where + str(error).removeprefix(where).removeprefix("datasets: ")) from error
+
+
 def download(block: dict, archive: str, target: str | Path) -> None:
     """Fill the folder `target` (resources/{dataset}/{archive}) with what one archive holds."""
     target = Path(target)
     module, config = configured(block, target.parent.name)
-    target.mkdir(parents=True, exist_ok=True)
-    module.download(config, archive, target)
+    with writing.filling(target):
+        target.mkdir(parents=True, exist_ok=True)
+        module.download(config, archive, target)

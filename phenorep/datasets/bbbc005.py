@@ -28,6 +28,7 @@ from phenorep import collection
 from phenorep import download as downloads
 from phenorep.download import Published
 from phenorep.errors import UserError
+from phenorep.extents import Extent
 
 PLATE = "BBBC005"
 ADDRESS = "https://data.broadinstitute.org/bbbc/BBBC005/"
@@ -79,6 +80,14 @@ def about(config: Config) -> dict:
         "licence": None,  # look at [0]
         "simulated": True,
     }
+
+
+def extent(config: Config) -> Extent:
+    """How much there is; the numbers of cells run evenly from 1 to 100."""
+    fields = min(9_600, collection.at_most(config.limit, "fields") or 9_600)
+    fetched = (1_800_000_000, 1, 19_200 * 370_000) if archives(config) else (0, 0, 0)
+    basis = {"download": "published, rounded", "cells": "as drawn"}
+    return Extent(fields, (520, 696), 1, 50.0, *fetched, basis)
 
 
 def archives(config: Config, plate: str | None = None) -> list[str]:  # noqa: ARG001

@@ -26,6 +26,7 @@ from phenorep import collection, plugins
 from phenorep import download as downloads
 from phenorep.download import Published
 from phenorep.errors import UserError
+from phenorep.extents import Extent
 
 ADDRESS = "https://data.broadinstitute.org/bbbc/BBBC021/"
 DOWNLOAD_KEYS = ("path",)  # what else is configured changes which archives are fetched, not what is in them
@@ -105,6 +106,18 @@ def about(config: Config) -> dict:  # noqa: ARG001
         "licence": "CC BY-NC-SA 3.0",
         "simulated": False,
     }
+
+
+def extent(config: Config) -> Extent:
+    """How much there is. Nobody states the number of cells: 150 in a field are an assumption."""
+    chosen = len(plates(config))
+    each = (3_848 if config.annotated_only else 13_200) / len(PLATES)
+    fields = round(chosen * min(each, collection.at_most(config.limit, "fields") or each))
+    fetched = len([name for name in archives(config) if name != TABLES])
+    # 45 GB in 55 archives; each holds all 240 fields of its plate, 3 images of 2.6 MB.
+    sizes = (fetched * 818_000_000, fetched, fetched * 720 * 2_621_000)
+    basis = {"download": "published, rounded", "cells": "assumed; set it by --cells"}
+    return Extent(fields, (1024, 1280), 2, 150.0, *sizes, basis)
 
 
 def archives(config: Config, plate: str | None = None) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from phenorep.errors import UserError
+from phenorep.extents import Extent
 from phenorep.simulation import layout
 from phenorep.simulation.phenotypes import MECHANISMS
 
@@ -86,6 +87,14 @@ def about(config: Config) -> dict:  # noqa: ARG001 (every dataset's function of 
 def plates(config: Config) -> list[str]:
     """Names of the plates."""
     return layout.plates(config)
+
+
+def extent(config: Config) -> Extent:
+    """How much there is: wells as laid out, images as drawn (uncompressed, with headers of 208 bytes)."""
+    fields = sum(len(layout.wells(config, plate)) for plate in plates(config)) * config.sites
+    drawn = fields * len(layout.CHANNELS) * (2 * config.size**2 + 208)
+    basis = {"cells": "key 'cells', of untreated fields"}
+    return Extent(fields, (config.size, config.size), 2, config.cells, unpacked=drawn, basis=basis)
 
 
 def archives(config: Config, plate: str | None = None) -> list[str]:

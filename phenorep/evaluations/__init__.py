@@ -1,7 +1,8 @@
 """From profiles or embeddings to scores: each evaluation is a file of this folder.
 
-An evaluation declares what it ``NEEDS``, the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for each
-of its ``METRICS`` range, direction and reference. It may declare that it can evaluate each row in features of its own
+An evaluation declares its ``TASK`` in a biologist's words ("Which representation should I use to ...?"), what it ``NEEDS``,
+the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for each of its ``METRICS`` range, direction and
+reference. It may declare that it can evaluate each row in features of its own
 (``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set (``TRAIN = True``, the key
 ``train``), that of embeddings it reads those rows alone that have a label (``LABELLED``, a column), and along which key of
 their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
@@ -126,6 +127,7 @@ def make(
         raise NotRun(f"{use}: {' '.join(dict.fromkeys(stated)) or 'nothing to evaluate.'}")
     _write(found, row | {"evaluation": row.get("evaluation", use)}, scores.trained_on_text(about), scores_out)
     settings = {"evaluation": use, "keys": vars(config), "metrics": module.METRICS, "reasons": stated}
+    settings |= contracts.scores_check(scores_out)
     contracts.write_table(details, details_out, "details", json.loads(json.dumps(settings)))
 
 
@@ -235,6 +237,7 @@ def _samples(inputs: dict, start: str = ""):
     from phenorep.store import Samples
 
     samples = Samples.open(*(list(inputs.get(f"{start}{kind}")) for kind in ("tables", "statistics")))
+    samples.check()
     if given := inputs.get(f"{start}annotations"):
         samples.table = annotations.join(samples.table, given)
     return samples

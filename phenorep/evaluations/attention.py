@@ -28,6 +28,7 @@ from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, reasons, shuffled
 from phenorep.treatments import treatments
 
+TASK = "look at the cells, not at the background"
 NEEDS = ("encoder", "samples")
 REQUIRES = ()
 LEVEL = None

@@ -25,6 +25,7 @@ from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, distances, plain, reasons, shuffled
 from phenorep.profiles import features, negatives
 
+TASK = "tell treated wells from negative controls"
 NEEDS = ("profiles",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well", "Metadata_Control")
 LEVEL = "well"

@@ -17,6 +17,7 @@ from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, distances, plain, reasons, shuffled
 from phenorep.profiles import features, negatives
 
+TASK = "follow a compound's effect along its dose"
 NEEDS = ("profiles",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well", "Metadata_Control", "Metadata_Compound")
 LEVEL = "well"

@@ -17,6 +17,7 @@ from phenorep import statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, reasons, shuffled
 
+TASK = "know a cell again when it is turned"
 NEEDS = ("encoder", "samples")
 REQUIRES = ()
 LEVEL = None

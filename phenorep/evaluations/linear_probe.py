@@ -17,6 +17,7 @@ from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.profiles import features
 
+TASK = "read the mechanism, or another label, from single cells"
 NEEDS = ("embeddings",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None

@@ -31,6 +31,7 @@ from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.profiles import features
 
+TASK = "match compounds by mechanism of action"
 NEEDS = ("profiles",)
 REQUIRES = ("Metadata_Compound", "Metadata_MoA")
 LEVEL = "treatment"

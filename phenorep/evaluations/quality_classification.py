@@ -28,6 +28,7 @@ from phenorep.evaluations import Inputs, Score
 from phenorep.profiles import features
 from phenorep.quality import classifiers, scoring, splits
 
+TASK = "find abnormal images with few labels"
 NEEDS = ("embeddings",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None

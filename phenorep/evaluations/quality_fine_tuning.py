@@ -21,6 +21,7 @@ import pandas as pd
 from phenorep.evaluations import Inputs, Score
 from phenorep.quality import classifiers, scoring, splits
 
+TASK = "find abnormal images by training the encoder on few labels"
 NEEDS = ("encoder", "samples")
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None

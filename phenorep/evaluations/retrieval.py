@@ -41,6 +41,7 @@ from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.profiles import features
 from phenorep.profiles.aggregate import treatments
 
+TASK = "find replicates and like treatments again"
 NEEDS = ("profiles",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = "well"

@@ -188,7 +188,10 @@ class Found:
         path = next((path for path in (folder / f"{field}.npy", *folder.glob(f"{field}.tif*")) if path.is_file()), None)
         if path is None:
             return None
-        labels = np.load(path) if path.suffix == ".npy" else _read_labels(path)
+        try:
+            labels = np.load(path) if path.suffix == ".npy" else _read_labels(path)
+        except Exception as error:  # damaged files make the decoders raise nearly anything
+            raise UserError(f"{path}: cannot be read as a label image ({error}). Run CellProfiler again.") from error
         count = len(self.table(field))
         if labels.shape != tuple(shape) or labels.max() != count:
             raise UserError(

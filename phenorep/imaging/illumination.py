@@ -9,6 +9,8 @@ a pixel, so nothing is clipped.
 
 import json
 import logging
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -90,7 +92,7 @@ def load(path: str | Path, channels: list[str]) -> np.ndarray:
             missing = [channel for channel in channels if channel not in file]
             if not missing:
                 return np.stack([file[channel] for channel in channels])
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: cannot be read as illumination functions ({error}). Remove it and run again.") from error
     raise UserError(f"{path}: no illumination function for channel(s) {', '.join(missing)}. Remove the file and run again.")
 

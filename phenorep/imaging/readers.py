@@ -3,15 +3,19 @@
 Microscopes and viewers wrap the same grey image in different ways: a palette that is a grey ramp, or three equal colour
 channels. Both give the grey values back. Whatever has no single right reading (colour, stacks, inverted or signed values) is
 refused rather than guessed.
+
+A header is not believed (`imaging.promises`): no more memory is taken than an image of 1 GiB needs.
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from phenorep.errors import UserError
+from phenorep.imaging import promises
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # little and big endian, classic and BigTIFF
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -111,6 +115,10 @@ def read_field(row, channels: Sequence[str]) -> np.ndarray:
 def _open(path: str | Path, pixels: bool) -> tuple[tuple[int, int, int], np.ndarray | None]:
     path = Path(path)
     try:
+        # A pipe would keep whoever opens it waiting for somebody who writes to it.
+        kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise ImageError(path, "This is a pipe or a device, expected a file.")
         with open(path, "rb") as file:
             start = file.read(8)
             length = os.fstat(file.fileno()).st_size
@@ -118,6 +126,8 @@ def _open(path: str | Path, pixels: bool) -> tuple[tuple[int, int, int], np.ndar
         raise ImageError(path, "There is no such file.") from None
     except OSError as error:
         raise ImageError(path, f"The file cannot be opened ({error.strerror}).") from error
+    except ValueError as error:  # a name that cannot be one, with a NUL in it
+        raise ImageError(path, f"The file cannot be opened ({error}).") from error
     if not length:
         raise ImageError(path, "The file is empty.")
     if start.startswith(_TIFF):
@@ -130,13 +140,24 @@ def _open(path: str | Path, pixels: bool) -> tuple[tuple[int, int, int], np.ndar
         return reader(path, length, pixels)
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(path, "The memory is not enough to decode the image.") from error
     except Exception as error:  # damaged files make the decoders raise nearly anything
         raise ImageError(path, f"The image is damaged ({type(error).__name__}: {error}).") from error
+
+
+def _believed(path: Path, check, *arguments) -> None:
+    """Make an `ImageError` of what is wrong with a header's promises."""
+    try:
+        check(*arguments)
+    except ValueError as error:
+        raise ImageError(path, str(error)) from error
 
 
 def _open_tiff(path: Path, length: int, pixels: bool):
     import tifffile
 
+    _believed(path, promises.check_tags, path, length)
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0]
         pages = sum(not other.is_reduced for other in tiff.pages) if len(tiff.pages) > 1 else 1
@@ -156,10 +177,14 @@ def _open_tiff(path: Path, length: int, pixels: bool):
             end = max(end, min(page.dataoffsets) + bits // 8)  # where the byte counts are false
         if end > length:
             raise ImageError(path, f"The file is truncated: it has {length} bytes, its header promises at least {end}.")
+        for height, width in ((page.imagelength, page.imagewidth), (page.tilelength or 1, page.tilewidth or 1)):
+            _believed(path, promises.check_size, height, width, page.samplesperpixel, page.dtype.itemsize)
         shape = (page.imagelength, page.imagewidth, page.dtype.itemsize * 8)
+        _believed(path, promises.check_compression, page)
         ramp = _ramp(path, page.colormap.T) if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
         if not pixels:
             return shape, None
+        _believed(path, promises.check_strips, path, page)
         image = page.asarray()
     if ramp is not None:
         image = ramp[image]
@@ -183,7 +208,10 @@ def _open_with_pillow(path: Path, length: int, pixels: bool):
             raise ImageError(
                 path, f"The PNG image has {bits} bits per channel, expected grey of 8 or 16, or equal colours of 8."
             )
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit refuses fields of 15 000 x 15 000 pixels
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, promises.LARGEST)
     with Image.open(path) as image:
+        _believed(path, promises.check_size, image.height, image.width, {"I;16": 2}.get(image.mode, len(image.mode)))
         codec, _, offset, arguments = image.tile[0]
         if codec == "raw" and offset + arguments[1] * image.height > length:
             needed = offset + arguments[1] * image.height

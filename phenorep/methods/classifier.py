@@ -53,6 +53,12 @@ class Recipe(recipes.Recipe):
     """Encoder, one linear layer, and the cross-entropy of what it says of mixed images with their mixed labels."""
 
     @classmethod
+    def check(cls, config: Config) -> None:
+        """Architecture and file of the weights must be there."""
+        super().check(config)
+        weights.check_source(config.weights)
+
+    @classmethod
     def label_column(cls, config: Config, columns: list[str], samples: str) -> str | None:
         """The weak label's column; a treatment may have to be put together from others."""
         return weak_labels.column(config.weak_label, columns, samples)

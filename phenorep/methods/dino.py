@@ -104,6 +104,12 @@ class Recipe(recipes.Recipe):
         return encoders.backbone(config.backbone, channels, (config.global_size, config.global_size), **options)
 
     @classmethod
+    def check(cls, config: Config) -> None:
+        """Architecture and file of the weights must be there."""
+        super().check(config)
+        weights.check_source(config.weights)
+
+    @classmethod
     def label_column(cls, config: Config, columns: list[str], samples: str) -> str | None:
         """The weak label's column; a treatment may have to be put together from others."""
         return weak_labels.column(config.weak_label, columns, samples)

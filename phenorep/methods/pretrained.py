@@ -97,6 +97,13 @@ class Recipe(recipes.Recipe):
     """The backbone with its weights; the encoder's file holds them, so nothing is fetched again."""
 
     @classmethod
+    def check(cls, config: Config) -> None:
+        """Architecture and file of the weights must be there."""
+        if not config.backbone.startswith(weights.TORCHVISION):  # whose names are known by an import alone
+            super().check(config)
+        weights.check_source(config.weights)
+
+    @classmethod
     def build_encoder(cls, config: Config, channels: int, size: tuple[int, int]) -> nn.Module:
         """The architecture, without its weights."""
         network = weights.architecture(config.backbone)

@@ -179,6 +179,12 @@ class Recipe(recipes.Recipe):
     """Encoder, decoder and the evidence lower bound; with them a discriminator, where it is wanted."""
 
     @classmethod
+    def check(cls, config: Config) -> None:
+        """The backbone must be there, if one is named."""
+        if config.backbone != "none":
+            super().check(config)
+
+    @classmethod
     def build_encoder(cls, config: Config, channels: int, size: tuple[int, int]) -> nn.Module:
         """The network whose output is the posterior's mean."""
         return Posterior(config, channels, size)

@@ -118,7 +118,8 @@ def scan(folder: str | Path, pattern: str = "") -> Listing:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UserError(f"{folder}: there is no such folder. Relative paths start at the working directory.")
+        what = "this is a file, no folder" if root.is_file() else "there is no such folder"
+        raise UserError(f"{folder}: {what}. Name the folder of the images; relative paths start at the working directory.")
     found: list[str] = []
     entered: set[tuple[int, int]] = set()
     waiting, links = [(str(root), "")], []

@@ -5,12 +5,15 @@ and may state what was fitted by ``facts(fitted) -> dict``. What was fitted is s
 to plates that come later. A step that changes the level of the rows names, in its constant ``SETS_LEVEL``, the key that says
 to which. A step that changes nothing but features, and a row by that row and the fit alone, says so by ``BY_ROW = True``: it
 is given some thousand rows at a time, and its results take the old features' place, which bounds the memory of a million.
+A step with ``BY_FEATURE = True`` moves and scales each feature by itself, so that features still are what their names say.
 """
 
 import json
+import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -35,13 +38,25 @@ def level(steps: list) -> str:
     ----------
     steps
         As in the configuration: ``[{"aggregate": {"by": "well"}}, {"tvn": {}}]``.
+
+    Raises
+    ------
+    ValueError
+        If a step sets a level that it does not declare in its constant ``KEYS``.
     """
     found = "sample"
     for step, keys in map(parse, steps):
-        key = plugins.constants("steps", step).get("SETS_LEVEL")
-        if key:
+        declared = plugins.constants("steps", step)
+        if key := declared.get("SETS_LEVEL"):
             by = keys.get(key, plugins.config_keys("steps", step).get(key))
             parts = [by] if isinstance(by, str) else list(by)
+            if not parts:
+                raise ValueError(
+                    f"{step}: {key}: found [], expected a level of rows or several. Take one, like '{key}: well'."
+                )
+            for part in parts:
+                if part not in (known := declared.get("KEYS", parts)):
+                    raise ValueError(f"{step}: {key}: '{part}' is no level of rows. {plugins.suggest(part, known)}")
             found = "_".join(sorted(parts, key=lambda part: (PARTS.index(part) if part in PARTS else len(PARTS), part)))
     return found
 
@@ -101,10 +116,9 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
     NotRun
         If one of the inputs is a "not run" record.
     UserError
-        If the embeddings have other feature columns than those the steps were fitted on.
+        If the fit is no such file, or the embeddings have other feature columns than those the steps were fitted on.
     """
-    with np.load(fitted_npz, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = _read_fit(fitted_npz)
     if "not_run" in arrays:
         raise NotRun(str(arrays["not_run"]))
     table = Rows.read(embeddings_path, None)
@@ -122,6 +136,30 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
             table = table.changed(module, config, fitted, None)  # a new plate or batch is corrected by all of its own rows
         done.append(_done(name, module, config, fitted, table))
     _write(table, output, embeddings_path, done, level(steps))
+
+
+def _read_fit(path: str | Path) -> dict[str, np.ndarray]:
+    """What steps have fitted, as `make` has written it."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: there is no such file. Name the .npz that lies beside the profiles that were fitted.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        BadZipFile,
+        zlib.error,
+    ) as error:  # of files of any kind
+        raise UserError(f"{path}: holds no fit of a profile. Name the .npz that lies beside the profiles.") from error
+    if not ({"steps", "columns"} <= arrays.keys() or "not_run" in arrays):
+        raise UserError(f"{path}: holds {', '.join(arrays)}, no steps of a profile. Name the .npz beside the profiles.")
+    return arrays
 
 
 def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:

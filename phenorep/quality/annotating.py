@@ -20,15 +20,11 @@ from phenorep import contracts, plugins
 from phenorep.errors import UserError
 from phenorep.quality import annotations as marks
 from phenorep.quality import choosing
+from phenorep.report import colours
 from phenorep.store import Samples
 
 TEMPLATES = plugins.ROOT.parent / "reports" / "templates"
-MEASURED = 200  # samples of a plate, at most, that decide its contrast
-MEASURED_PIXELS = 20_000_000  # ... and their pixels: samples may be whole fields
-BRIGHT = 0.75  # quantile over samples: bright cells are not cut off, saturated images do not darken the others
 LEVELS = 63  # steps of grey: more look the same and take twice the space
-# As in the literature: nuclei blue, then red and green; and what is easily told from these.
-NUCLEI, HUES = "#5b78ff", ("#ff4d4d", "#3ddc5a", "#ffd24d", "#e064ff", "#4de1e1")
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,8 @@ def _page(config: Config, store: Samples, shown: np.ndarray, given: pd.DataFrame
         raise UserError(f"annotate: columns: there is no '{missing[0]}'. {plugins.suggest(missing[0], store.table.columns)}")
     names = store.table["Sample"].iloc[shown].tolist()
     about = store.table[list(config.columns)].iloc[shown].map(_text).to_numpy().tolist()
-    bounds = {plate: _bounds(store, plate, config) for plate in np.unique(store.plate_index[shown]).tolist()}
+    plates = np.unique(store.plate_index[shown]).tolist()
+    bounds = {plate: colours.bounds(store, plate, config.contrast, config.seed) for plate in plates}
     labels = {sample: [quality, artefact] for sample, quality, artefact in given.itertuples(index=False)}
     whole = hashlib.sha256(repr([store.table["Sample"].tolist(), store.means.tolist()]).encode())
     digest = hashlib.sha256(repr([names, sorted(labels.items())]).encode())
@@ -166,20 +163,6 @@ def _text(value: object) -> str:
     return "" if value is None or value != value else str(value)
 
 
-def _bounds(store: Samples, plate: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """What is shown as black and as bright, (C,) each: the same for all samples of a plate, whichever of them are shown.
-
-    Percentiles are those of single samples, of which the middle one becomes black and the upper quartile bright: some
-    saturated or empty images of a plate hardly change how its others look.
-    """
-    rows = np.flatnonzero(store.plate_index == plate)
-    most = max(8, min(MEASURED, MEASURED_PIXELS // int(np.prod(store.size))))
-    some = np.random.default_rng([config.seed, plate]).choice(rows, min(most, len(rows)), replace=False)
-    low, high = np.percentile(store.read(np.sort(some)), config.contrast, axis=(2, 3))
-    low, high = np.median(low, axis=0), np.quantile(high, BRIGHT, axis=0)
-    return low, np.maximum(high, low + 1)
-
-
 def _picture(image: np.ndarray, low: np.ndarray, high: np.ndarray, size: int) -> tuple[int, int, bytes]:
     """A sample (C, H, W) as one grey PNG, its channels below one another: width and height of a channel, and the file.
 
@@ -203,11 +186,7 @@ def _coloured(channels: list[str], chosen: dict) -> list[list[str]]:
     for name in chosen:
         if name not in channels:
             raise UserError(f"annotate: colours: there is no channel '{name}'. {plugins.suggest(name, channels)}")
-    others = [name for name in channels if name != "DNA"]
-    hues = HUES if len(others) > 1 else HUES[1:]
-    found = {name: hues[index % len(hues)] for index, name in enumerate(others)} | {"DNA": NUCLEI}
-    if len(channels) == 1:
-        found = {channels[0]: "#ffffff"}
+    found = {name: light for name, (_, light) in colours.of_channels(channels).items()}
     return [[name, chosen.get(name, found[name])] for name in channels]
 
 

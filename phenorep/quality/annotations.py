@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import plugins
+from phenorep import plugins, tablefiles
 from phenorep.errors import UserError
 
 QUALITY, ARTEFACT = "Label_Quality", "Label_Artefact"
@@ -37,9 +37,12 @@ def read(path: str | Path) -> pd.DataFrame:
         If the file is no such table, or gives one sample two labels.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = tablefiles.read(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(f"annotations: {path} cannot be read as a CSV table ({error}).") from error
+        raise UserError(
+            f"annotations: {path} cannot be read as a CSV table ({error}). Export it again from the page that `snakemake "
+            "annotate` writes, or save it as CSV (UTF-8)."
+        ) from error
     for name in COLUMNS[:2]:
         if name not in table:
             raise UserError(

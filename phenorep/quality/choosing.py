@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from phenorep import contracts
 from phenorep.errors import UserError
@@ -98,7 +97,7 @@ def _read(path: str | Path, generator: np.random.Generator) -> tuple[np.ndarray,
     names = [name for block in blocks.values() for name in block]
     if not names:
         raise UserError(f"{path}: there is no feature in this table of embeddings. Remove it and run again.")
-    with pq.ParquetFile(path) as file:
+    with contracts.open_table(path) as file:
         total = file.metadata.num_rows
         wanted = np.sort(generator.choice(total, min(CLUSTERED, total), replace=False))
         samples, features = [], np.empty((len(wanted), len(names)), np.float32)

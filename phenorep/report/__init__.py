@@ -1,8 +1,18 @@
 """The page on which a run ends: which representation for which task, and how sure that is."""
 
+from collections.abc import Iterable
 
-def make(plan: dict, output: str, figures: str, config: str | None = None) -> None:
-    """Write the report of a run: one page that needs no other file, and its figures with their data.
+
+def make(
+    plan: dict,
+    output: str,
+    figures: str,
+    config: str | None = None,
+    plates: str | None = None,
+    maps: str | None = None,
+    configfiles: Iterable[str] = (),
+) -> None:
+    """Write the report of a run: one page that needs no other file, its figures with their data, and pages beside it.
 
     Parameters
     ----------
@@ -17,6 +27,10 @@ def make(plan: dict, output: str, figures: str, config: str | None = None) -> No
         Folder for the figures (SVG) and the data behind each (CSV).
     config
         Where to write the resolved configuration (YAML); it stands on the page too.
+    plates, maps
+        Folders for the pages of single plates and for maps that can be explored; by default beside the page.
+    configfiles
+        What the run was configured by: it stands in the commands that the page gives.
 
     Raises
     ------
@@ -25,4 +39,4 @@ def make(plan: dict, output: str, figures: str, config: str | None = None) -> No
     """
     from phenorep.report import page
 
-    page.make(plan, output, figures, config)
+    page.make(plan, output, figures, config, plates, maps, configfiles)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from phenorep import contracts
 from phenorep.errors import UserError
@@ -93,7 +92,7 @@ def _plates(path: str | Path) -> Iterator[pd.DataFrame]:
     """The file's rows, one row group at a time."""
     try:
         contracts.check_table(contracts.columns_of(path), "abnormality", path)
-        file = pq.ParquetFile(path)
+        file = contracts.open_table(path)
         wanted = [*FIELD, "Sample", "abnormality", "Label_Quality"]
         columns = [name for name in wanted if name in file.schema_arrow.names]
         for number in range(file.num_row_groups):

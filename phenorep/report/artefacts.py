@@ -9,7 +9,7 @@ import pandas as pd
 
 from phenorep import statistics
 from phenorep.errors import UserError
-from phenorep.report import abnormality, drawing, images, tables
+from phenorep.report import abnormality, colours, drawing, images, tables
 from phenorep.report.abnormality import GALLERY, Found
 from phenorep.report.drawing import FAINT, Figure
 
@@ -22,9 +22,6 @@ TILE_INCHES, GAP_INCHES = 0.84, 0.05
 TEXT_INCHES = 0.36  # under each image
 HEAD_INCHES = 0.26  # over each group
 STEPS = 31  # of a colour: more look the same and take more space
-# As on the annotation page: nuclei blue, then red and green, and what is easily told from these.
-NUCLEI = ("blue", "#5b78ff")
-HUES = (("red", "#ff4d4d"), ("green", "#3ddc5a"), ("yellow", "#ffd24d"), ("magenta", "#e064ff"), ("cyan", "#4de1e1"))
 # From normal to abnormal: both ends are seen on a light and on a dark page.
 RAMP = ("#5b83bd", "#b0578d", "#ff9a1f")
 _WELL = re.compile(r"([A-Za-z]{1,2})0*(\d{1,3})$")
@@ -204,7 +201,7 @@ def gallery(found: Found, plan: dict, folder: Path) -> Figure:
     axes.imshow(canvas, interpolation="none")
     axes.set_axis_off()
     labelled = int((shown["Label_Quality"].fillna("") != "").sum()) if "Label_Quality" in shown else 0
-    legend = ", ".join(f"{channel} {colour}" for channel, (colour, _) in _colours(channels).items())
+    legend = colours.words(channels)
     caption = (
         "Images with their probability of being abnormal, plate, well and site; at most one of each field in a group. "
         f"Channels: {legend}. Contrast is the same for all images of a plate: from percentile {images.STRETCH[0]:g} to "
@@ -249,26 +246,12 @@ def _pictures(shown: pd.DataFrame, where: dict, plan: dict) -> tuple[dict[int, n
         low, high = images._limits(store, indices, generator)[0]
         for index, image in zip(rows.index, store.read(indices), strict=True):
             scaled = (image - low[:, None, None]) / np.maximum(high - low, 1)[:, None, None]
-            found[index] = _coloured(scaled, _colours(channels))
+            found[index] = _coloured(scaled, channels)
     return found, channels
 
 
-def _colours(channels: list[str]) -> dict[str, tuple[str, str]]:
-    """Name and light of each channel's colour; a single channel is white."""
-    if len(channels) == 1:
-        return {channels[0]: ("white", "#ffffff")}
-    others = [name for name in channels if name != "DNA"]
-    hues = HUES if len(others) > 1 else HUES[1:]
-    found = {name: hues[number % len(hues)] for number, name in enumerate(others)} | {"DNA": NUCLEI}
-    return {name: found[name] for name in channels}
-
-
-def _coloured(image: np.ndarray, colours: dict[str, tuple[str, str]]) -> np.ndarray:
-    """Channels (C, H, W), from 0 to 1, added up in their colours: (h, w, 3)."""
-    from matplotlib.colors import to_rgb
-
+def _coloured(image: np.ndarray, channels: list[str]) -> np.ndarray:
+    """Channels (C, H, W), from 0 to 1, added up in their colours and shrunk: (h, w, 3)."""
     step = max(1, -(-max(image.shape[1:]) // TILE_PIXELS))
     planes = [images._shrink(np.clip(plane, 0, 1).astype(np.float32), step) for plane in image]
-    lights = [np.array(to_rgb(light), dtype=np.float32) for _, light in colours.values()]
-    mixed = sum(plane[..., None] * light for plane, light in zip(planes, lights, strict=True))
-    return np.round(np.clip(mixed, 0, 1) * STEPS) / STEPS
+    return np.round(colours.mixed(np.stack(planes), channels) * STEPS) / STEPS

@@ -85,7 +85,7 @@ def _figure(name: str, study: dict, plan: dict, entry: dict, maps: pd.DataFrame,
         "fixed seed, of different treatments where there are several."
     )
     file = f"attention_{name}_{entry['evaluation']}_{what}"
-    return drawing.save(folder, file, f"Attention: {what}", caption, figure, pd.DataFrame(facts))
+    return drawing.save(folder, file, f"Attention: {what}", caption, figure, pd.DataFrame(facts), [entry["path"]])
 
 
 def _sample(files: list[dict], plate: str, item: str) -> tuple[np.ndarray, list[str], dict]:

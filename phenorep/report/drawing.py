@@ -18,6 +18,7 @@ from phenorep import contracts
 # A colour that nothing else has: it stands for the page's text colour until the drawing is written.
 INK = "#0a0b0c"
 FAINT = "#8a8f98"
+NAME_LETTERS = 120  # of a file's name
 # Told apart by colour-blind readers, on white and on black (after Okabe and Ito 2008, without black, a lighter blue).
 PALETTE = ("#2b83c6", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#b3a100", "#7f6fd1")
 STYLE = {
@@ -46,7 +47,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the page: inline SVG, its caption, and the names of its files in the figures' folder."""
+    """A figure of the page: inline SVG, its caption, the names of its files in their folder, and what it was made from."""
 
     name: str
     title: str
@@ -54,6 +55,7 @@ class Figure:
     svg: str
     file: str
     data: str
+    sources: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -72,7 +74,9 @@ def canvas(width: float, height: float):
     return Canvas(figsize=(width, height))
 
 
-def save(folder: str | Path, name: str, title: str, caption: str, drawing, data: pd.DataFrame) -> Figure:
+def save(
+    folder: str | Path, name: str, title: str, caption: str, drawing, data: pd.DataFrame, sources: Iterable[str] = ()
+) -> Figure:
     """Write a drawing as SVG and what it shows as CSV.
 
     Parameters
@@ -83,6 +87,8 @@ def save(folder: str | Path, name: str, title: str, caption: str, drawing, data:
         A matplotlib figure.
     data
         The numbers behind the drawing, one row per mark.
+    sources
+        Files of the run that these numbers were taken from.
     """
     folder = Path(folder)
     stem = safe(name)
@@ -96,12 +102,12 @@ def save(folder: str | Path, name: str, title: str, caption: str, drawing, data:
     with contracts.replacing(folder / f"{stem}.svg") as temporary:
         temporary.write_text(markup, encoding="utf-8")
     contracts.write_csv(data, folder / f"{stem}.csv")
-    return Figure(stem, title, caption, _inline(markup, stem), f"{stem}.svg", f"{stem}.csv")
+    return Figure(stem, title, caption, _inline(markup, stem), f"{stem}.svg", f"{stem}.csv", tuple(dict.fromkeys(sources)))
 
 
 def safe(name: str) -> str:
-    """A name as a file may have it."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "figure"
+    """A name as a file may have it; a long one is cut, since file systems allow 255 bytes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:NAME_LETTERS].strip("._-") or "figure"
 
 
 def _inline(markup: str, name: str) -> str:

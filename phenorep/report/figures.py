@@ -13,6 +13,7 @@ from phenorep.report.verdict import Verdict, label, ranked
 
 REPRESENTATIONS_SHOWN = 4
 COMPOUNDS_SHOWN = 6
+METHODS_SHOWN = 24  # in a figure of scores: more are read in the table
 TITLE_SHOWN = 32  # letters of a panel's title in one line
 
 
@@ -21,13 +22,18 @@ def scores(name: str, measures: list[Measure], folder: Path) -> Iterator[Figure]
     for evaluation in dict.fromkeys(measure.evaluation for measure in measures):
         panels = [measure for measure in measures if measure.evaluation == evaluation]
         rows = pd.concat([m.rows.assign(metric=m.metric, subset=m.subset, settings=m.settings) for m in panels])
-        methods = list(dict.fromkeys(rows.sort_values("control", kind="stable")["method"]))
+        named = rows.sort_values("control", kind="stable").drop_duplicates("method")
+        methods, total = list(named["method"]), len(named)
+        if total > METHODS_SHOWN:
+            bounds = list(named.loc[named["control"], "method"])[: METHODS_SHOWN // 2]
+            methods = [*named.loc[~named["control"], "method"][: METHODS_SHOWN - len(bounds)], *bounds]
         profiles = drawing.colours(sorted(rows["profile"].unique()))
         across = min(3, len(panels))
         down = -(-len(panels) // across)
         height = 0.55 + len(methods) * max(0.3, 0.16 * len(profiles))
         figure = drawing.canvas(max(4.5, 0.8 + 2.4 * across), height * down + 0.35)
-        for measure, axes in zip(panels, np.ravel(figure.subplots(down, across, squeeze=False)), strict=False):
+        # One list of methods for all panels of a line: names beside each would leave no room for the scores.
+        for measure, axes in zip(panels, np.ravel(figure.subplots(down, across, squeeze=False, sharey=True)), strict=False):
             _score_panel(axes, measure, methods, profiles)
         for axes in figure.axes[len(panels) :]:
             axes.remove()
@@ -40,9 +46,13 @@ def scores(name: str, measures: list[Measure], folder: Path) -> Iterator[Figure]
         }
         _legend(figure, marks, loc="outside lower center", ncols=min(6, len(marks)))
         caption = (
-            "Each method's score by profile: the mean over seeds, with the mean of the seeds' 95 % intervals as the "
-            "evaluation gives them. Hollow marks are control methods; the grey stroke is the same representation, scored "
-            "with shuffled labels."
+            "Each method's score by profile: the mean over seeds, with the mean of the seeds' 95 % intervals. Hollow: "
+            "control methods. Grey stroke: the same representation with shuffled labels."
+            + (
+                f" Of {total} methods the {len(methods)} best in the first panel, and controls; the data hold all."
+                if len(methods) < total
+                else ""
+            )
         )
         columns = ["metric", "subset", "settings", "method", "profile", "value", "low", "high", "spread", "seeds", "n"]
         data = rows[[*columns, "leak", "shuffled", "control"]]
@@ -52,7 +62,7 @@ def scores(name: str, measures: list[Measure], folder: Path) -> Iterator[Figure]
 def _score_panel(axes, measure: Measure, methods: list[str], profiles: dict) -> None:
     step = 0.7 / max(1, len(profiles))
     order = {profile: index - (len(profiles) - 1) / 2 for index, profile in enumerate(profiles)}
-    for row in measure.rows.itertuples():
+    for row in measure.rows[measure.rows["method"].isin(methods)].itertuples():
         place = methods.index(row.method) + order[row.profile] * step
         colour = profiles[row.profile]
         if np.isfinite(row.low) and np.isfinite(row.high):
@@ -122,9 +132,10 @@ def _parts(plan: dict, study: dict, verdicts: list[Verdict], part: str, count: i
     """Rows of a kind from the details of each evaluation: its `count` best representations, one seed each."""
     for evaluation in study["evaluations"]:
         own = [verdict for verdict in verdicts if verdict.measure.evaluation == evaluation]
+        entries = tables.entries(plan["files"].get("details", []), study, evaluation=evaluation)
         found = 0
         for method, profile in ranked(own):
-            for entry in tables.entries(plan["files"].get("details", []), study, evaluation=evaluation):
+            for entry in entries:
                 if found < count and entry["method"] == method and entry["profile"] == profile:
                     table = tables.read(entry["path"], "details")
                     if table is not None and "part" in table and (table["part"] == part).any():
@@ -167,7 +178,8 @@ def confusion(name: str, study: dict, plan: dict, verdicts: list[Verdict], folde
                 f"{label(entry)}, seed {entry['seed']}: the best in the first measure of this evaluation. "
                 "Counts by truth and prediction; colour is the share within a row."
             )
-            yield drawing.save(folder, f"confusion_{name}_{evaluation}_{what}", title, caption, figure, part)
+            file = f"confusion_{name}_{evaluation}_{what}"
+            yield drawing.save(folder, file, title, caption, figure, part, [entry["path"]])
 
 
 def _shades():
@@ -214,7 +226,8 @@ def doses(name: str, study: dict, plan: dict, verdicts: list[Verdict], folder: P
             + (f"{others} more compounds are in the data." if others else "")
         )
         title = f"Dose: {entry['method']} × {entry['profile']}"
-        yield drawing.save(folder, f"dose_{name}_{entry['method']}_{entry['profile']}", title, caption.strip(), figure, rows)
+        file = f"dose_{name}_{entry['method']}_{entry['profile']}"
+        yield drawing.save(folder, file, title, caption.strip(), figure, rows, [entry["path"]])
 
 
 def training(files: list[dict], folder: Path) -> Iterator[Figure]:
@@ -226,7 +239,8 @@ def training(files: list[dict], folder: Path) -> Iterator[Figure]:
         except (OSError, ValueError):
             continue  # listed among what is missing
         if len(curve) and {"epoch", "loss"} <= set(curve.columns):
-            curves.append(curve.assign(**{key: str(entry[key]) for key in ("dataset", "samples", "method", "seed")}))
+            names = {key: str(entry[key]) for key in ("dataset", "samples", "method", "seed")}
+            curves.append(curve.assign(**names, path=entry["path"]))
     if not curves:
         return
     for (dataset, samples), part in pd.concat(curves).groupby(["dataset", "samples"], sort=False):
@@ -248,7 +262,8 @@ def training(files: list[dict], folder: Path) -> Iterator[Figure]:
         figure.supylabel("training loss", size=9)
         caption = "The mean loss of each epoch, one line per seed. Losses of different methods are not comparable."
         title = f"Training: {dataset}, {samples}"
-        yield drawing.save(folder, f"training_{dataset}_{samples}", title, caption, figure, part)
+        data, sources = part.drop(columns="path"), part["path"]
+        yield drawing.save(folder, f"training_{dataset}_{samples}", title, caption, figure, data, sources)
 
 
 def costs(table: pd.DataFrame, folder: Path) -> Iterator[Figure]:

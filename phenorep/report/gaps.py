@@ -1,6 +1,5 @@
 """What a run did not do, and why: nothing is missing from the page in silence."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -72,7 +71,7 @@ def dark_channels(files: dict) -> list[dict]:
         path = Path(entry["path"]).with_suffix(".json")
         if tables.not_run(entry["path"]) is not None or not path.is_file():
             continue
-        facts = json.loads(path.read_text())
+        facts = contracts.read_facts(path)
         for channel, deviation in zip(facts["channels"], facts["std"], strict=True):
             if facts["count"] and deviation <= 0:
                 found.setdefault((entry["dataset"], entry["samples"], channel), []).append(entry["plate"])

@@ -71,7 +71,8 @@ def montage(dataset: str, samples: str, files: list[dict], folder: Path) -> Figu
         f"{_plates(len(usable), len(files))}; channels side by side, {scale}. Contrast runs from "
         f"percentile {STRETCH[0]:g} to {STRETCH[1]:g} of a plate's samples: compare brightness within a plate."
     )
-    return drawing.save(folder, f"samples_{dataset}_{samples}", f"Samples: {dataset}, {samples}", caption, figure, data)
+    title = f"Samples: {dataset}, {samples}"
+    return drawing.save(folder, f"samples_{dataset}_{samples}", title, caption, figure, data, paths)
 
 
 def sample_groups(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -125,10 +126,11 @@ def _montage_drawing(canvas: np.ndarray, groups: list[str], channels: list[str],
 def illumination(dataset: str, files: list[dict], folder: Path) -> Figure | None:
     """The illumination function of each plate and channel as a small map, with its range; None if there is none."""
     usable = [entry for entry in files if tables.not_run(entry["path"]) is None]
-    loaded = {}
+    loaded, sources = {}, []
     for entry in evenly(usable, PLATES_SHOWN):
-        with np.load(entry["path"]) as arrays:
-            loaded[entry["plate"]] = {name: arrays[name] for name in _channels(arrays)}
+        sources.append(entry["path"])
+        arrays = tables.arrays(entry["path"])
+        loaded[entry["plate"]] = {name: arrays[name] for name in channels_of(arrays)}
     channels = list(dict.fromkeys(name for functions in loaded.values() for name in functions))
     if not channels:
         return None
@@ -158,13 +160,14 @@ def illumination(dataset: str, files: list[dict], folder: Path) -> Figure | None
         f"its lowest and highest value below. All share one colour scale, from 1 (dark blue) to {highest:.2f} (yellow)."
     )
     data = pd.DataFrame(facts)
-    return drawing.save(folder, f"illumination_{dataset}", f"Illumination: {dataset}", caption, figure, data)
+    title = f"Illumination: {dataset}"
+    return drawing.save(folder, f"illumination_{dataset}", title, caption, figure, data, sources)
 
 
-def _channels(arrays) -> list[str]:
-    """Channels in their order, which the file's facts tell."""
-    names = [name for name in arrays.files if arrays[name].ndim == 2]
-    order = json.loads(str(arrays["about"])).get("channels", []) if "about" in arrays.files else []
+def channels_of(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Channels of illumination functions in their order, which the file's facts tell."""
+    names = [name for name, array in arrays.items() if array.ndim == 2]
+    order = json.loads(str(arrays["about"])).get("channels", []) if "about" in arrays else []
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 

@@ -1,6 +1,7 @@
 """Maps of profiles: what lies beside what, and whether the plate or the batch explains it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,31 @@ NAMES_SHOWN = 12
 LEVELS = ("well", "plate", "treatment")
 
 
-def maps(name: str, study: dict, plan: dict, verdicts: list[Verdict], folder: Path) -> Iterator[Figure]:
+@dataclass(frozen=True)
+class Map:
+    """What was drawn: whose map it is, and what its marks stand for.
+
+    ``entry``: the wildcards of the file of profiles and its path. ``level``: what a mark is a profile of. ``places`` (N, 2):
+    where the marks lie. ``metadata``: their N rows, values as the file has them.
+    """
+
+    study: str
+    entry: dict
+    level: str
+    figure: Figure
+    places: np.ndarray = field(repr=False)
+    metadata: pd.DataFrame = field(repr=False)
+
+
+def maps(
+    name: str, study: dict, plan: dict, verdicts: list[Verdict], folder: Path, kept: list[Map] | None = None
+) -> Iterator[Figure]:
     """UMAP of a study's best representations, coloured by mechanism, plate and batch.
+
+    Parameters
+    ----------
+    kept
+        Takes what was drawn, for the maps that answer to the reader (`phenorep.report.interactive`).
 
     References
     ----------
@@ -60,7 +84,12 @@ def maps(name: str, study: dict, plan: dict, verdicts: list[Verdict], folder: Pa
             "controls, or have no such name."
         )
         title = f"Map: {method} × {entry['profile']}"
-        yield drawing.save(folder, f"map_{name}_{method}_{entry['profile']}", title, caption, _draw(places, groups), data)
+        stem = f"map_{name}_{method}_{entry['profile']}"
+        figure = drawing.save(folder, stem, title, caption, _draw(places, groups), data, [entry["path"]])
+        if kept is not None:
+            own = [column for column in table if column.startswith("Metadata_") or column == "Sample"]
+            kept.append(Map(name, entry, level, figure, places, table[own]))
+        yield figure
 
 
 def _profiles(study: dict, plan: dict, method: str) -> tuple[dict, pd.DataFrame, str] | None:

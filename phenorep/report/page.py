@@ -1,237 +1,150 @@
-"""The page: verdicts first, then what they rest on."""
+"""The page: answers first, then what they rest on."""
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from phenorep import __version__, contracts, costs, plugins
+from phenorep import __version__, contracts, costs
 from phenorep.errors import NotRun, UserError
 from phenorep.report import (
-    abnormality,
-    artefacts,
-    attention,
-    beside,
-    cleaned,
-    curves,
+    answers,
     drawing,
     engines,
-    epochs,
-    figures,
     gaps,
-    images,
-    maps,
+    interactive,
+    origins,
+    plates,
     provenance,
-    published,
-    tables,
-    verdict,
+    sections,
+    templates,
 )
-from phenorep.report.drawing import Figure
+from phenorep.report.sections import Making
 
-TEMPLATES = plugins.ROOT.parent / "reports" / "templates"
 ROWS_SHOWN = 200
 
 
-def make(plan: dict, output: str, folder: str, config: str | None = None) -> None:
-    """Write the page and its figures; see `phenorep.report.make`."""
-    scores = contracts.read_scores(plan["files"]["scores"])
+def make(
+    plan: dict,
+    output: str,
+    folder: str,
+    config: str | None = None,
+    plates_folder: str | None = None,
+    maps_folder: str | None = None,
+    configfiles: Iterable[str] = (),
+) -> None:
+    """Write the page, its figures, and the pages beside it; see `phenorep.report.make`."""
+    link = partial(templates.link, page=output)
+    making = Making(plan, contracts.read_scores(plan["files"]["scores"]), _emptied(folder), link)
     spent = _costs(plan["files"].get("costs"))
+    environment = templates.environment()
+    with drawing.style():
+        studies = [sections.study(making, name) for name in answers.real_first(plan)]
+        abnormal = sections.abnormal_images(making)
+        left = sections.left_out(making, {part["name"]: part["measures"] for part in studies})
+        pictures = sections.shared_figures(making, spent)
+        beside = _beside(making, environment, output, plates_folder, maps_folder)
+    found = gaps.left_out(plan["files"])
+    contracts.write_csv(found, making.folder / "left_out.csv")
+    resolved = provenance.config(plan)
+    pieces, places = origins.config_lines(resolved)
+    given = [answer for part in studies for answer in part["answers"]]
+    context = {
+        "plan": plan,
+        "studies": studies,
+        "answers": given,
+        "advice": answers.advice(given),
+        "abnormal": abnormal,
+        "cleaned": left,
+        "pictures": pictures,
+        **beside,
+        "left_out": found.head(ROWS_SHOWN).to_dict("records"),
+        "left_out_count": len(found),
+        "cost_totals": _cost_totals(spent),
+        **_gaps(plan, making.undrawn),
+        **_provenance(plan),
+        "pieces": pieces,
+        "command": origins.command(configfiles),
+        "origins": {
+            "root": link("."),
+            "command": origins.command(configfiles),
+            "config": places,
+            "encoders": {part["name"]: part["encoders"] for part in studies},
+        },
+        "folder": link(making.folder),
+        "config_link": link(config) if config else "",
+        "paths": {key: plan["files"][key] for key in ("scores", "costs") if plan["files"].get(key)},
+        "link": link,
+        "shown_path": partial(os.path.relpath, start="."),
+    }
+    text = environment.get_template("index.html.j2").render(**context)
+    for path, content in ((output, text), (config, resolved)):
+        if path:
+            with contracts.replacing(path) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+
+
+def _emptied(folder: str | Path) -> Path:
+    """The folder of figures, without those of an earlier page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("*.svg"), *folder.glob("*.csv")]:
         old.unlink()
-    undrawn: list[dict] = []
-    with drawing.style():
-        studies = [_study(name, study, scores, plan, folder, undrawn) for name, study in plan["studies"].items()]
-        abnormal = _abnormal(plan, folder, undrawn)
-        left = _cleaned(plan, {part["name"]: part["measures"] for part in studies}, folder, undrawn)
-        pictures = _shared_figures(plan, spent, folder, undrawn)
-    left_out = gaps.left_out(plan["files"])
-    contracts.write_csv(left_out, folder / "left_out.csv")
-    page = (
-        _environment()
-        .get_template("index.html.j2")
-        .render(
-            plan=plan,
-            studies=studies,
-            abnormal=abnormal,
-            cleaned=left,
-            pictures=pictures,
-            simulated=[name for name, dataset in plan["datasets"].items() if dataset.get("about", {}).get("simulated")],
-            not_run=gaps.not_run(plan["files"]),
-            missing=gaps.missing(plan["files"]),
-            dark=gaps.dark_channels(plan["files"]),
-            undrawn=undrawn,
-            left_out=left_out.head(ROWS_SHOWN).to_dict("records"),
-            left_out_count=len(left_out),
-            features=gaps.features(plan["files"]),
-            notes=gaps.notes(plan["files"].get("details", [])),
-            cost_totals=_cost_totals(spent),
-            datasets=provenance.datasets(plan),
-            engine=engines.used(plan["files"]),
-            engines=engines.compared(plan["files"]),
-            steps=provenance.profile_steps(plan),
-            measured=provenance.measured_steps(plan["files"]),
-            encoders=provenance.encoders(plan["files"]),
-            config=provenance.config(plan),
-            versions={"phenorep": plan.get("version", __version__), **provenance.versions()},
-            commit=provenance.commit(),
-            folder=os.path.relpath(folder, Path(output).parent or "."),
-            paths={key: plan["files"][key] for key in ("scores", "costs") if plan["files"].get(key)},
-            link=lambda path: os.path.relpath(path, Path(output).parent or "."),
-        )
+    return folder
+
+
+def _beside(making: Making, environment, output: str, plates_folder: str | None, maps_folder: str | None) -> dict:
+    """Pages of plates and maps that can be explored, and which figure such a map belongs to."""
+    home, near = Path(output).name, Path(output).parent
+    folders = [Path(given or near / name) for given, name in ((plates_folder, "plates"), (maps_folder, "maps"))]
+    for folder in folders:  # declared outputs, which must be there even if they stay empty
+        folder.mkdir(parents=True, exist_ok=True)
+    made = _made(making, "pages of plates", lambda: plates.make(making.plan, folders[0], environment, home))
+    explored = _made(
+        making, "interactive maps", lambda: interactive.make(making.plan, making.kept, folders[1], environment, home)
     )
-    for path, text in ((output, page), (config, provenance.config(plan))):
-        if path:
-            with contracts.replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-
-
-def _environment():
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    # Escaping is never left to a file's suffix: names of compounds and plates come from anywhere.
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "label": verdict.label, "place": place, "seen": verdict.labels_seen}
-    environment.filters["kind"] = lambda pictures, kind: [p for p in pictures if p.name.startswith(kind)]
-    return environment
-
-
-def number(value: object, digits: int = 3) -> str:
-    """A number as the tables show it; a dash where there is none."""
-    return f"{value:.{digits}f}" if isinstance(value, int | float | np.number) and np.isfinite(value) else "–"
-
-
-def place(text: str) -> str:
-    """An identifier for a part of the page."""
-    return "".join(letter if letter.isalnum() else "-" for letter in str(text))
-
-
-def _study(name: str, study: dict, scores: pd.DataFrame, plan: dict, folder: Path, undrawn: list[dict]) -> dict:
-    found = tables.measures(name, study, scores, plan)
-    judged = found.judged
-    verdicts = [verdict.judge(measure) for measure in judged]
-    controls = [method for method in study["methods"] if tables.is_control(plan["config"], method)]
-    along = epochs.summarise(study, scores, plan)
-    lengths = epochs.lengths(plan)
-    known = None
-    if study.get("published"):
-        known = published.compare(name, study, [*judged, *found.curves], along, plan["studies"])
-    steps: list[tuple[str, Callable[[], Iterable[Figure]]]] = [
-        ("scores", lambda: figures.scores(name, judged, folder)),
-        ("scores along training", lambda: figures.epochs(name, _along(study, scores, controls, plan), lengths, folder)),
-        ("curves", lambda: curves.draw(name, found, folder)),
-        ("published", lambda: beside.draw(name, known, folder) if known else ()),
-        ("maps", lambda: maps.maps(name, study, plan, verdicts, folder)),
-        ("confusion", lambda: figures.confusion(name, study, plan, verdicts, folder)),
-        ("doses", lambda: figures.doses(name, study, plan, verdicts, folder)),
-        ("attention", lambda: attention.attention(name, study, plan, verdicts, folder)),
-    ]
     return {
-        "name": name,
-        "study": study,
-        "verdicts": verdicts,
-        "summary": _summary(verdicts),
-        "measures": judged,
-        "behind": found.behind,
-        "curves": curves.tables(found),
-        "controls": controls,
-        "along": _by_measure(along),
-        "mean_of": (study.get("saved_epochs") or {}).get("mean"),
-        "published": known,
-        "figures": [figure for what, step in steps for figure in _drawn(f"{name}: {what}", step, undrawn)],
+        "plates": made,
+        "plate_pages": {(entry["dataset"], str(entry["plate"])): entry["href"] for entry in made},
+        "overview": templates.link(folders[0] / "index.html", output) if made else "",
+        "explored": {entry["figure"]: entry["href"] for entry in explored if entry["figure"]},
     }
 
 
-def _along(study: dict, scores: pd.DataFrame, controls: list[str], plan: dict) -> pd.DataFrame:
-    return tables.summarise(tables.curve_ends(tables.study_rows(scores, study), plan["config"]), controls)
-
-
-def _by_measure(along: pd.DataFrame) -> list[dict]:
-    """Best and mean epochs, one table per evaluation and metric."""
-    if not len(along):
-        return []
-    return [
-        {"title": f"{evaluation}: {metric}", "rows": part.to_dict("records")}
-        for (evaluation, metric), part in along.groupby(["evaluation", "metric"], sort=False)
-    ]
-
-
-def _summary(verdicts: list) -> str:
-    """The study in one line: which representation won how many measures."""
-    if not verdicts:
-        return "Nothing was scored."
-    texts = []
-    for representation in dict.fromkeys(verdict.label(v.best) for v in verdicts if v.status == verdict.WINNER):
-        won = [v for v in verdicts if v.status == verdict.WINNER and verdict.label(v.best) == representation]
-        texts.append(f"{representation} wins {', '.join(f'{v.measure.evaluation} {v.measure.title}' for v in won)}")
-    for status in (verdict.NO_WINNER, verdict.NOT_INFORMATIVE, verdict.SATURATED, verdict.NO_RESULT):
-        count = sum(v.status == status for v in verdicts)
-        if count:
-            texts.append(f"{status}: {count} of {len(verdicts)}")
-    return "; ".join(texts) + "."
-
-
-def _abnormal(plan: dict, folder: Path, undrawn: list[dict]) -> list[dict]:
-    """What the page shows of each file of abnormalities."""
-    parts = []
-    for entry in abnormality.usable(plan):
-        try:
-            found = abnormality.read(entry)
-        except UserError as error:
-            undrawn.append({"what": f"abnormal images of {entry['dataset']}, {entry['samples']}", "reason": str(error)})
-            continue
-        drawn = _drawn(f"abnormal images: {found.title}", lambda f=found: artefacts.draw(f, plan, folder), undrawn)
-        parts.append({**abnormality.summarise(found, folder), "figures": drawn})
-    return parts
-
-
-def _cleaned(plan: dict, judged: dict[str, list], folder: Path, undrawn: list[dict]) -> list[dict]:
-    """What the page shows of each sample set from which abnormal images were left out."""
-    parts = []
-    for view in plan.get("cleaned") or []:
-        title = f"{view['dataset']}, {view['samples']}"
-        counted = None
-        try:
-            counted = cleaned.counts(plan, view, folder)
-        except UserError as error:
-            undrawn.append({"what": f"left out of {title}", "reason": str(error)})
-        scores = cleaned.scores(view, plan["studies"], judged)
-        drawn = _drawn(f"without what was left out of {title}", lambda v=view, s=scores: cleaned.draw(v, s, folder), undrawn)
-        rows = scores.to_dict("records")
-        parts.append({"view": view, "title": title, "counts": counted, "scores": rows, "figures": drawn})
-    return parts
-
-
-def _shared_figures(plan: dict, spent: pd.DataFrame, folder: Path, undrawn: list[dict]) -> list[Figure]:
-    """Figures that belong to data sets or to the whole run."""
-    files = plan["files"]
-    steps: list[tuple[str, Callable[[], Iterable[Figure | None]]]] = []
-    for dataset, samples in sorted({(entry["dataset"], entry["samples"]) for entry in files.get("samples", [])}):
-        own = [e for e in files["samples"] if (e["dataset"], e["samples"]) == (dataset, samples)]
-        steps.append((f"samples of {dataset}", lambda d=dataset, s=samples, own=own: [images.montage(d, s, own, folder)]))
-    for dataset in sorted({entry["dataset"] for entry in files.get("illumination", [])}):
-        own = [entry for entry in files["illumination"] if entry["dataset"] == dataset]
-        steps.append((f"illumination of {dataset}", lambda d=dataset, own=own: [images.illumination(d, own, folder)]))
-    steps.append(("training", lambda: figures.training(files.get("training", []), folder)))
-    steps.append(("cost", lambda: figures.costs(spent, folder)))
-    return [figure for what, step in steps for figure in _drawn(what, step, undrawn)]
-
-
-def _drawn(what: str, step: Callable[[], Iterable[Figure | None]], undrawn: list[dict]) -> list[Figure]:
-    """The figures of a step; where its files cannot be used, the reason goes to the list of what is missing."""
-    found = []
+def _made(making: Making, what: str, step: Callable[[], list[dict]]) -> list[dict]:
     try:
-        for figure in step():
-            if figure is not None:
-                found.append(figure)
+        return step()
     except (UserError, NotRun, OSError) as error:
-        undrawn.append({"what": what, "reason": str(error)})
-    return found
+        making.missing(what, error)
+        return []
+
+
+def _gaps(plan: dict, undrawn: list[dict]) -> dict:
+    files = plan["files"]
+    return {
+        "not_run": gaps.not_run(files),
+        "missing": gaps.missing(files),
+        "dark": gaps.dark_channels(files),
+        "undrawn": undrawn,
+        "features": gaps.features(files),
+        "notes": gaps.notes(files.get("details", [])),
+    }
+
+
+def _provenance(plan: dict) -> dict:
+    files = plan["files"]
+    return {
+        "datasets": provenance.datasets(plan),
+        "engine": engines.used(files),
+        "engines": engines.compared(files),
+        "steps": provenance.profile_steps(plan),
+        "measured": provenance.measured_steps(files),
+        "encoders": provenance.encoders(files),
+        "versions": {"phenorep": plan.get("version", __version__), **provenance.versions()},
+        "commit": provenance.commit(),
+    }
 
 
 def _costs(path: str | None) -> pd.DataFrame:

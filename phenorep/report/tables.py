@@ -1,5 +1,7 @@
 """What the report reads: scores, the results behind them, and what the configuration says about both."""
 
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,11 +111,26 @@ def not_run(path: str) -> str | None:
         return "the file is missing"
     try:
         if Path(path).suffix == ".npz":
-            with np.load(path) as arrays:
-                return str(arrays["not_run"]) if "not_run" in arrays else None
+            found = arrays(path)
+            return str(found["not_run"]) if "not_run" in found else None
         return contracts.not_run(path) if Path(path).suffix == ".parquet" else None
-    except (OSError, ValueError) as error:  # pyarrow's errors on damaged files are of these two
+    except (OSError, ValueError, UserError) as error:  # pyarrow's errors on damaged files are of the first two
         return f"the file cannot be read ({error})"
+
+
+def arrays(path: str) -> dict[str, np.ndarray]:
+    """What an ``.npz`` file holds.
+
+    Raises
+    ------
+    UserError
+        If it is missing or damaged.
+    """
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error}). Remove it and run again.") from error
 
 
 def read(path: str, kind: str, columns: list[str] | None = None) -> pd.DataFrame | None:

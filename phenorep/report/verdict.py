@@ -50,7 +50,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one measure: ``status``, the best representation (a row of the measure, or None) and the reasons."""
+    """The verdict on one measure: ``status``, the best representation (a row of the measure, or None) and the reasons.
+
+    ``ties`` names the representations of other methods that cannot be told apart from the best, ``bound`` is the best of the
+    controls (a row), where there is one; ``alone`` says that no other method was scored.
+    """
 
     measure: Measure
     status: str
@@ -58,6 +62,9 @@ class Verdict:
     reason: str
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
+    ties: tuple[str, ...] = ()
+    bound: dict | None = None
+    alone: bool = False
 
 
 def label(row: dict) -> str:
@@ -92,19 +99,20 @@ def judge(measure: Measure) -> Verdict:
     notes = _notes(best, candidates)
 
     status, reason = _bounds(measure, best, candidates, controls)
+    ties: tuple[str, ...] = ()
     if status is None:
-        ties = [row for row in _best_of_each_method(rest) if not compare(measure, best, row).separated]
+        ties = tuple(label(row) for row in _best_of_each_method(rest) if not compare(measure, best, row).separated)
         if ties:
             status = NO_WINNER
-            others = ", ".join(label(row) for row in ties)
-            reason = f"{label(best)} scores highest, but cannot be told apart from {others}."
+            reason = f"{label(best)} scores highest, but cannot be told apart from {', '.join(ties)}."
         else:
             status = WINNER
             reason = "Above the controls" if controls else "No control was scored"
             reason += " and above every other method." if rest else "; no other method was scored."
     if status == WINNER and same and not compare(measure, best, same[0]).separated:
         notes.append(f"The profile matters less: {label(same[0])} cannot be told apart from it.")
-    return Verdict(measure, status, best, reason, tuple(comparisons), tuple(notes))
+    bound = controls[0] if controls else None
+    return Verdict(measure, status, best, reason, tuple(comparisons), tuple(notes), ties, bound, alone=not rest)
 
 
 def _bounds(measure: Measure, best: dict, candidates: list[dict], controls: list[dict]) -> tuple[str | None, str]:

@@ -14,6 +14,7 @@ from PIL import Image
 from phenorep import contracts, plugins
 from phenorep.errors import UserError
 from phenorep.quality import annotating, choosing
+from phenorep.report import colours
 from tests.unit import made_samples
 
 HOSTILE = "</script><script>alert('x')</script>"
@@ -280,11 +281,11 @@ def test_three_hundred_images_fit_into_15_megabytes(tmp_path):
 
 def test_channels_have_colours(tmp_path, files):
     named = dict(data_of(write_page(tmp_path, files, {"colours": {"Actin": "#00ff00"}}))["channels"])
-    assert named == {"DNA": annotating.NUCLEI, "Actin": "#00ff00"}
+    assert named == {"DNA": colours.NUCLEI[1], "Actin": "#00ff00"}
     assert annotating._coloured(["GFP"], {}) == [["GFP", "#ffffff"]]
     many = annotating._coloured([*"abcdefgh", "DNA"], {})
     assert [name for name, _ in many] == [*"abcdefgh", "DNA"]
-    assert many[-1][1] == annotating.NUCLEI
+    assert many[-1][1] == colours.NUCLEI[1]
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------------

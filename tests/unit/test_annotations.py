@@ -47,23 +47,6 @@ def test_some_unknown_samples_are_told(samples, tmp_path, caplog):
     assert "P9/A01/1/1" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        (["P2/A01/1/1,normal,"], ["none of its 1 samples", "P2/A01/1/1", "P1/A01/1/1"]),
-        (["P1/A01/1/1,normal,", "P1/A01/1/1,abnormal,"], ["both normal and abnormal", "P1/A01/1/1"]),
-        (["P1/A01/1/1,bad,"], ["line 2", "'bad'", "normal, abnormal"]),
-        (["P1/A01/1/1,,"], ["no sample has a label", "snakemake annotate"]),
-    ],
-)
-def test_tables_that_are_refused(samples, tmp_path, lines, words):
-    path = written(tmp_path, *lines)
-    with pytest.raises(UserError) as refused:
-        annotations.join(samples, path)
-    for word in [str(path), *words]:
-        assert word in str(refused.value)
-
-
 def test_a_missing_column_gets_a_suggestion(samples, tmp_path):
     path = written(tmp_path, "P1/A01/1/1,normal", header="Sample,Quality")
     with pytest.raises(UserError, match="no column 'Label_Quality'"):

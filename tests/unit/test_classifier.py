@@ -229,26 +229,6 @@ def test_a_start_from_published_weights(tmp_path, channels):
 # Configuration
 
 
-def test_without_labels_it_says_where_they_come_from(tmp_path, files):
-    arguments = made_samples.pretrain_arguments(tmp_path, files, "classifier", {**KEYS, "weak_label": "none"})
-    with pytest.raises(UserError, match=r"no labels to learn\. Set weak_label: treatment .* train: labels"):
-        pretrain.make(**arguments)
-
-
-def test_a_single_label_is_an_error(tmp_path, files):
-    arguments = made_samples.pretrain_arguments(tmp_path, files, "classifier", KEYS)
-    arguments["sources"][0]["where"] = "Metadata_Compound == 'A'"
-    with pytest.raises(UserError, match="all samples have the same label"):
-        pretrain.make(**arguments)
-
-
-def test_labels_from_two_places_are_an_error(tmp_path, files):
-    arguments = made_samples.pretrain_arguments(tmp_path, files, "classifier", KEYS)
-    arguments["sources"][0]["labels"] = "Metadata_Compound"
-    with pytest.raises(UserError, match="take out one of the two"):
-        pretrain.make(**arguments)
-
-
 def test_a_dataset_without_the_weak_label_is_not_run(tmp_path, files):
     pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "classifier", {**KEYS, "weak_label": "moa"}))
     assert "needs the column Metadata_MoA" in encoders.metadata(tmp_path / "encoder.safetensors")["not_run"]

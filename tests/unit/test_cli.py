@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
 
-from phenorep import cli, plugins, profiles
+from phenorep import applying, cli, exporting, plugins, profiles
 from phenorep.datasets import table
-from phenorep.errors import UserError
+from phenorep.errors import NotRun, UserError
 from tests.conftest import ROOT
 
 
@@ -124,3 +125,98 @@ def test_what_table_cannot_do_is_a_message_and_nothing_is_written(folder, capsys
 def test_the_command_line_is_reached_by_the_name_of_the_package():
     command = [sys.executable, "-m", "phenorep", "table", "--help"]
     assert "--plate-map" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_embed_hands_its_options_to_the_library(monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(applying, "make", lambda options: given.append(options) or "Written: e.parquet")
+    command = ["embed", "a.safetensors", "b.csv", "--output", "e.parquet", "--samples", "tiles:size=64", "--batch-size", "8"]
+    assert cli.main(command) == 0
+    expected = {"encoder": "a.safetensors", "images": ["b.csv"], "samples": "tiles:size=64", "batch_size": 8, "device": None}
+    assert given[0] | expected == given[0]
+    assert capsys.readouterr().out == "Written: e.parquet\n"
+
+
+def test_export_keeps_its_command(monkeypatch):
+    given = []
+    monkeypatch.setattr(exporting, "export_all", lambda *arguments: given.append(arguments))
+    assert cli.main(["export", "a b.parquet", "out.h5ad", "--layer", "tvn=c.parquet"]) == 0
+    files, output, layers, command = given[0]
+    assert (files, output, {name: str(path) for name, path in layers.items()}) == (
+        ["a b.parquet"],
+        "out.h5ad",
+        {"tvn": "c.parquet"},
+    )
+    assert command == "phenorep export 'a b.parquet' out.h5ad --layer tvn=c.parquet"
+
+
+@pytest.mark.parametrize("layers", [["tvn"], ["tvn="], ["=c.parquet"], ["x=a.parquet", "x=b.parquet"]])
+def test_a_layer_needs_a_name_and_a_file(capsys, layers):
+    options = [part for layer in layers for part in ("--layer", layer)]
+    assert cli.main(["export", "a.parquet", "out.h5ad", *options]) == 1
+    assert "expected NAME=FILE.parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (NotRun("no weights"), 1, "phenorep: no weights"),
+        (PermissionError(13, "Permission denied", "out.h5ad"), 1, "phenorep: out.h5ad: Permission denied."),
+        (OSError(28, "No space left on device"), 1, "phenorep: No space left on device."),
+        (KeyboardInterrupt(), 130, "phenorep: stopped"),
+    ],
+)
+def test_what_the_machine_refuses_is_a_message(monkeypatch, capsys, raised, status, said):
+    def fail(*_):
+        raise raised
+
+    monkeypatch.setattr(exporting, "export_all", fail)
+    assert cli.main(["export", "a.parquet", "out.h5ad"]) == status
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(exporting, "export_all", lambda *_: [][0])
+    with pytest.raises(IndexError):
+        cli.main(["export", "a.parquet", "out.h5ad"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.csv", "b.npz", "c.parquet"], "a.csv: expected a file that ends in .parquet"),
+        (["b.npz", "a.parquet", "c.parquet"], "b.npz: expected a file that ends in .parquet"),
+        (["a.parquet", "b.npz", "a.parquet"], "these are the embeddings"),
+    ],
+)
+def test_normalise_refuses_files_in_the_wrong_place(capsys, arguments, message):
+    assert cli.main(["normalise", *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_no_configuration_is_a_message(capsys, tmp_path):
+    for name, content in {"text": b"plates", "list": b"- a", "bytes": b"\xff\xfe\x00", "empty": b""}.items():
+        (tmp_path / name).write_bytes(content)
+        assert cli.main(["plan", str(tmp_path / name)]) == 1
+        assert capsys.readouterr().err.startswith(f"phenorep: {tmp_path / name}: ")
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+    command = f"set -o pipefail; {sys.executable} -m phenorep plan config.yaml | true"
+    result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["table", "plan", "normalise", "embed", "export"])
+def test_every_command_says_what_it_does(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[0].startswith(f"usage: phenorep {command}")
+    assert max(map(len, said.splitlines())) <= 105
+
+
+def test_the_script_of_the_package_is_the_command_line():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        assert tomllib.load(file)["project"]["scripts"] == {"phenorep": "phenorep.cli:main"}

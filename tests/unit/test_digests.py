@@ -12,8 +12,8 @@ CODE = '"""What it does."""\nimport math\n\n\ndef area(radius):\n    """Area of 
 def digest_of(folder: Path, text: str) -> str:
     path = folder / "module.py"
     path.write_text(text)
-    digests._digest.cache_clear()
-    digests._imports.cache_clear()
+    for cached in (digests._of, digests._digest, digests._imports):
+        cached.cache_clear()
     return digests.of([path])
 
 

@@ -81,6 +81,16 @@ def test_constants_are_literals_that_planning_can_read(name):
     assert plugins.load("evaluations", name).__doc__
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_task_stands_in_a_biologists_words(name):
+    """The report asks with it: which representation should I use to ...?"""
+    task = plugins.constants("evaluations", name)["TASK"]
+    assert 10 < len(task) <= 70
+    assert task[0].islower()
+    assert name not in task
+    assert "_" not in task
+
+
 def test_no_plugin_imports_torch_or_scikit_learn_when_it_is_loaded():
     code = (
         "import sys; from phenorep import plugins\n"

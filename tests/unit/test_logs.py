@@ -47,3 +47,10 @@ def test_other_errors_leave_their_traceback_in_the_log(tmp_path):
     assert "ZeroDivisionError" in result.stderr
     assert "folder/job.log" in result.stderr
     assert "Traceback" in log
+
+
+def test_a_job_of_slurm_says_which_it_is_before_all_else(tmp_path, monkeypatch):
+    """Snakemake passes over Slurm's log where the job's own is empty, as that of a killed job may be."""
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    _, log = run(tmp_path, "os.kill(os.getpid(), 9)")
+    assert log.startswith("Slurm job 17 on ")

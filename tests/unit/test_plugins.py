@@ -25,6 +25,8 @@ class Config:
     def __post_init__(self):
         if self.size <= 0:
             raise ValueError(f"size must be above 0, not {self.size}")
+        if self.limit == 0:
+            raise ValueError("limit must be 1 or more")
 
 
 @pytest.mark.parametrize("kind", plugins.FOLDERS)
@@ -62,13 +64,14 @@ def test_text_becomes_the_type_that_is_asked_for():
     ("values", "says"),
     [
         ({"siez": 3}, "unknown key 'siez'. Did you mean 'size'?"),
-        ({"size": "many"}, "size: 'many' is not of type int"),
-        ({"size": 1.5}, "size: 1.5 is not of type int"),
-        ({"size": 0}, "size must be above 0"),
-        ({"size": True}, "size: True is not of type int"),
+        ({"size": "many"}, "size: found 'many', expected a whole number"),
+        ({"size": 1.5}, "size: found 1.5, expected a whole number"),
+        ({"size": 0}, "size must be above 0, not 0."),
+        ({"limit": 0}, "limit must be 1 or more (found: limit: 0)."),
+        ({"size": True}, "size: found true"),
         ({"mode": "medium"}, "mode: 'medium' is not one of mean, median. Did you mean 'median'?"),
-        ({"shape": 3}, "shape: 3 is not of type"),
-        ({"flag": "perhaps"}, "flag: 'perhaps' is not of type bool"),
+        ({"shape": 3}, "shape: found 3, expected a list of whole numbers, like [1, 2]"),
+        ({"flag": "perhaps"}, "flag: found 'perhaps', expected true or false"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(values, says):

@@ -1,15 +1,18 @@
 """The page of a small made-up run."""
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from phenorep import contracts, plugins, report
-from phenorep.report import drawing, gaps, images, maps, page, tables
+from phenorep.report import drawing, gaps, images, maps, tables, templates
 from tests.unit.made_run import HOSTILE, make_run, score
 
 UMAP = maps.umap  # the real one
@@ -43,23 +46,31 @@ def run(declared, tmp_path_factory):
 
 
 class Elements(HTMLParser):
-    """Tags, identifiers, links and text of a page."""
+    """Tags, identifiers, links, scripts and text of a page."""
 
     def __init__(self, text: str):
         super().__init__()
-        self.tags, self.ids, self.links, self.texts = set(), [], [], []
+        self.tags, self.ids, self.links, self.texts, self.scripts = set(), [], [], [], []
+        self.script = None
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
+        self.script = dict(attributes).get("type", "") if tag == "script" else None
         for name, value in attributes:
             if name == "id":
                 self.ids.append(value)
             if name in ("href", "xlink:href", "src", "srcset", "action", "data"):
                 self.links.append(value)
 
+    def handle_endtag(self, tag):
+        self.script = None
+
     def handle_data(self, data):
-        self.texts.append(data)
+        if self.script is None:
+            self.texts.append(data)
+        elif self.script == "":
+            self.scripts.append(data)
 
 
 def test_page_loads_nothing_from_outside_and_its_links_lead_somewhere(run):
@@ -71,14 +82,25 @@ def test_page_loads_nothing_from_outside_and_its_links_lead_somewhere(run):
         if link.startswith("#"):
             assert link[1:] in page_.ids
         elif not link.startswith("data:image/png;base64,"):
-            assert (folder / link).is_file(), link
+            assert (folder / unquote(link)).is_file(), link
     assert "default-src 'none'" in text
+
+
+def test_the_policy_lets_the_pages_own_scripts_run_and_no_others(run):
+    _, text, _ = run
+    scripts = Elements(text).scripts
+    digests = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts}
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert len(scripts) == 3
+    assert set(re.findall(r"'sha256-([^']+)'", policy)) == digests
+    assert "unsafe-inline" not in policy.split("script-src")[1]
+    assert not re.search(r"\son[a-z]+=", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
 
 
 def test_names_from_data_are_text(run):
     folder, text, _ = run
     elements = Elements(text)
-    assert not elements.tags & {"script", "iframe", "object", "embed", "b-", "foreignobject"}
+    assert not elements.tags & {"iframe", "object", "embed", "b-", "foreignobject", "img"}
     assert HOSTILE in "".join(elements.texts)  # shown, as text
     for file in (folder / "figures").glob("*.svg"):
         assert "<script" not in file.read_text()
@@ -90,14 +112,15 @@ def test_page_shows_each_part(run):
     folder, text, _ = run
     plain = "".join(Elements(text).texts)
     assert (
-        text.index('id="verdict"') < text.index('id="study-first"') < text.index('id="gaps"') < text.index('id="provenance"')
+        text.index('id="answers"') < text.index('id="study-first"') < text.index('id="gaps"') < text.index('id="provenance"')
     )
     assert "learned × raw" in plain
     assert "paired bootstrap over 24 treatments" in plain
     assert "the weights cannot be had & <b>that is it</b>" in plain
     assert "takes a week" in plain
     assert "reads wells" in plain
-    assert "Simulated images: made" in plain
+    assert "simulated images" in plain
+    assert "Next: All of this is on simulated images" in plain
     assert "epsilon: 0.0 (default)" in plain
     assert "nobody 2020" in plain
     assert "3 treatments without a partner" in plain
@@ -111,7 +134,9 @@ def test_every_figure_has_data_a_caption_and_a_bearable_size(run):
     drawn = {path.stem for path in (folder / "figures").glob("*.svg")}
     kinds = {name.split("_")[0] for name in drawn}
     assert kinds == {"scores", "epochs", "map", "confusion", "dose", "training", "illumination", "samples", "costs"}
-    assert text.count("<figcaption>") == len(drawn)
+    assert text.count("<figcaption ") == len(drawn)
+    # Each says from which files it was made.
+    assert text.count('<span class="from">From') == len(drawn)
     for name in drawn:
         assert len(pd.read_csv(folder / "figures" / f"{name}.csv")) > 0
         assert (folder / "figures" / f"{name}.svg").stat().st_size < 300_000
@@ -239,9 +264,26 @@ def test_controls_side_by_side_are_a_control():
 
 
 def test_numbers_and_places():
-    assert page.number(float("nan")) == "–"
-    assert page.number(0.12345) == "0.123"
-    assert page.place("a b<c") == "a-b-c"
+    assert templates.number(float("nan")) == "–"
+    assert templates.number(0.12345) == "0.123"
+    assert templates.place("a b<c") == "a-b-c"
+    assert str(templates.breakable("a_b<c")) == "a_<wbr>b&lt;c"
+
+
+def test_data_in_a_page_end_no_element():
+    block = str(templates.data_block("facts", {"name": "</script><!--<script>\u2028&"}))
+    assert block.count("<") == 2
+    assert json.loads(re.sub(r"^<[^>]*>|</script>$", "", block)) == {"name": "</script><!--<script>\u2028&"}
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "<script>", '"><img src=x onerror=alert(1)>', "x" * 500, "..", "a/b"])
+def test_figures_have_safe_file_names(name, tmp_path):
+    with drawing.style():
+        made = [drawing.save(tmp_path, name, name, "", drawing.canvas(1, 1), pd.DataFrame({"a": [1]})) for _ in range(2)]
+    files = {file for figure in made for file in (figure.file, figure.data)}
+    assert len(files) == 4
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]{1,130}", file) for file in files)
 
 
 def test_mean_over_many_settings_is_judged_by_what_all_have(run):

@@ -157,11 +157,7 @@ def test_a_plate_map_naming_a_well_without_images(screen):
     ("rows", "columns", "message"),
     [
         (WELLS[:2], None, "Week1_01 C03, Week2_02 C03 have images .* no row in the plate map"),
-        ([*WELLS, WELLS[0]], None, "A01 stand there twice"),
         ([row[:1] for row in WELLS], ("Metadata_Well",), "no column Metadata_\\* beside the well"),
-        ([row[:2] for row in WELLS], ("Well", "Metadata_Compound"), "no column 'Metadata_Well'"),
-        ([row[:2] for row in WELLS], ("Metadata_Well", "Metadata_Batch"), "Metadata_Batch stand in .*plates.csv too"),
-        ([["P9", *row[:2]] for row in WELLS], ("Metadata_Plate", "Metadata_Well", "Metadata_Compound"), "no plate 'P9'"),
         ([["A01", "DMSO", "low"], *WELLS[1:]], None, "Metadata_Dose: 'low' is no whole number"),
         ([["A01", "DMSO", ""], *WELLS[1:]], None, "Metadata_Dose: '' is no whole number"),
         ([["1A", "DMSO", "0"], *WELLS[1:]], None, "'1A' is no well"),
@@ -176,19 +172,6 @@ def test_mistakes_in_a_plate_map(screen, rows, columns, message):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"channels": ["Actn"]}, "channels: 'Actn' is not in .*Did you mean 'Actin'"),
-        ({"plates": ["Week1_1"]}, "plates: 'Week1_1' is no plate of .*Did you mean 'Week1_01'"),
-        ({"rename": {"dru": "Metadata_Compound"}}, "rename: there is no column 'dru'"),
-        ({"rename": {"Metadata_Batch": "Metadata_Site"}}, "two of its columns would be 'Metadata_Site'"),
-        (
-            {"negative_control": {"Metadata_Compound": "DMS"}},
-            "negative_control: no row of .*plates.csv has .*Did you mean 'DMSO'",
-        ),
-        ({"negative_control": {"Compound": "DMSO"}}, "negative_control: there is no column 'Compound'.*Metadata_Compound"),
-        (
-            {"negative_control": {"Metadata_Compound": "DMSO"}, "positive_control": {"Metadata_Well": "A01"}},
-            "positive_control: .* another control already",
-        ),
         ({"batch_from": {"column": "Metadata_Plate"}}, "batch_from: .* has a column Metadata_Batch already"),
         ({"plate_map": "none.csv"}, "none.csv: there is no such file. Change 'datasets: plate_map:'"),
     ],
@@ -213,11 +196,6 @@ def test_keys_out_of_range_are_named():
 def test_mistakes_in_the_table(screen):
     with pytest.raises(UserError, match=r"no plate 'Week1_1'.*Did you mean 'Week1_01'"):
         screen.fields("Week1_1")
-    with pytest.raises(UserError, match=r"none\.csv: there is no such file. Change 'datasets: table:'"):
-        module.plates(configure(table="none.csv"))
-    (screen.folder / "broken.parquet").write_text("no")
-    with pytest.raises(UserError, match=r"broken\.parquet: cannot be read as a table"):
-        module.plates(configure(table=str(screen.folder / "broken.parquet")))
     original = screen.table
     screen.table = original.assign(Metadata_Control="vehicle")
     with pytest.raises(UserError, match="Metadata_Control: 'vehicle' is neither"):
@@ -225,15 +203,6 @@ def test_mistakes_in_the_table(screen):
     screen.table = original.drop(columns=["Metadata_Batch"])
     with pytest.raises(UserError, match=r"pattern: .* is not found in Week1_01, Week2_02"):
         screen.fields(batch_from={"column": "Metadata_Plate", "pattern": "^Month"})
-    screen.table = original.drop(columns=["Metadata_Plate"]).assign(Plate="P1")
-    with pytest.raises(UserError, match=r"no column 'Metadata_Plate'.*rename"):
-        module.plates(configure(table=screen.save()))
-    screen.table = original.iloc[:0]
-    with pytest.raises(UserError, match="the table has no rows"):
-        module.plates(configure(table=screen.save()))
-    screen.table = original[["Metadata_Plate", "Metadata_Well"]]
-    with pytest.raises(UserError, match="no column FileName_"):
-        screen.fields()
     for column, value in (("Metadata_Plate", "../.."), ("Metadata_Plate", "a/b"), ("Metadata_Site", "1/2")):
         screen.table = original.assign(**{column: value})
         with pytest.raises(UserError, match=f"{column}: .* Allowed are"):

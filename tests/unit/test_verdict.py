@@ -1,10 +1,12 @@
 """Verdicts: a winner where the run can tell, none where it cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep.report import verdict
+from phenorep.report import answers, verdict
 from phenorep.report.tables import Measure
 
 ROW = {"profile": "raw", "epoch": "final", "spread": np.nan, "seeds": 3, "n": 100, "leak": "none", "trained_on": ""}
@@ -132,3 +134,65 @@ def test_ranked_takes_each_method_once_and_controls_last():
         measure(row("a", 0.9), row("a", 0.8, profile="tvn"), row("noise", 0.95, control=True), row("b", 0.3))
     )
     assert verdict.ranked([first]) == [("a", "raw"), ("b", "raw"), ("noise", "raw")]
+
+
+# -- answers, the top of the page -------------------------------------------------------------------------------------------
+
+
+STUDY = {"dataset": "made", "samples": "cells", "evaluations": ["matching"]}
+
+
+def answer(*measures: Measure, simulated: bool = False):
+    plan = {"config": {}, "datasets": {"made": {"about": {"simulated": simulated}}}}
+    return answers.of_study("study", STUDY, [verdict.judge(one) for one in measures], plan)
+
+
+def test_an_answer_says_what_to_use_and_how_sure_that_is():
+    (clear,) = answer(measure(row("a", 0.9), row("b", 0.5), NOISE))
+    assert (clear.use, clear.word, clear.why) == ("a × raw", "clear", "above the controls and above every other method")
+    assert clear.score == "0.900 [0.850, 0.950]"
+    assert clear.cautions == ()
+    (open_,) = answer(measure(row("a", 0.62), *(row(name, 0.6) for name in "bcd"), NOISE))
+    assert (open_.use, open_.word) == ("a × raw", "open")
+    assert open_.why == "cannot be told apart from b × raw, c × raw and 1 more"
+    (none,) = answer(measure(row("a", 0.6, 0.1), row("noise", 0.52, control=True)))
+    assert (none.use, none.word) == ("none is shown to help", "not informative")
+    assert none.why == "a × raw is highest, but not told apart from a control (noise × raw, 0.520)"
+    (shuffled,) = answer(measure(row("a", 0.62, shuffled=0.5, shuffled_low=0.4, shuffled_high=0.6)))
+    assert shuffled.why == "a × raw is highest, but no better than with shuffled labels"
+    (easy,) = answer(measure(row("a", 1.0, 0), row("noise", 0.995, control=True)))
+    assert (easy.use, easy.word) == ("any of them", "too easy")
+
+
+def test_an_answer_without_controls_or_rivals_says_so():
+    assert answer(measure(row("a", 0.9), row("b", 0.5)))[0].why == "above every other method; no control was scored"
+    assert answer(measure(row("a", 0.9)))[0].why == "no control was scored; the only method scored"
+    assert answer(measure(NOISE))[0].word == "no result"
+
+
+def test_an_answer_warns_of_labels_seen_and_of_a_single_seed():
+    (found,) = answer(measure(row("a", 0.9, leak="compound", seeds=1), row("b", 0.5), NOISE))
+    assert found.cautions == ("its training labels showed the compound", "one seed")
+
+
+def test_other_measures_agree_or_are_named():
+    first = measure(row("a", 0.9), row("b", 0.5), NOISE)
+    same, other = replace(first, metric="nscb"), replace(measure(row("b", 0.9), row("a", 0.5), NOISE), metric="f1")
+    (found,) = answer(first, same, other)
+    assert found.others == ("the same by nscb", "by f1: b × raw (clear)")
+
+
+def test_studies_on_simulated_images_come_last_and_their_answers_say_so():
+    plan = {"studies": {"drawn": {"dataset": "d"}, "real": {"dataset": "r"}, "features": {"dataset": "f"}}}
+    plan["datasets"] = {"d": {"about": {"simulated": True}}, "r": {"about": {}}}
+    assert list(answers.real_first(plan)) == ["real", "features", "drawn"]
+    assert answer(measure(row("a", 0.9)), simulated=True)[0].simulated
+
+
+def test_advice_is_about_real_images_where_there_are_any():
+    clear, unsure = measure(row("a", 0.9), row("b", 0.5), NOISE), measure(row("a", 0.62), row("b", 0.6), NOISE)
+    drawn = answer(clear, simulated=True)
+    assert "simulated images" in answers.advice(drawn)
+    assert "Use what is named" in answers.advice([*drawn, *answer(clear)])
+    assert "To decide what is open (matching)" in answers.advice([*drawn, *answer(unsure)])
+    assert "Nothing was scored" in answers.advice([])

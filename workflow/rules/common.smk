@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import phenorep
-from phenorep import digests, inventory, labelling, machine, plugins, preprocessing
+from phenorep import configfiles, digests, inventory, labelling, machine, plugins, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -15,6 +15,9 @@ report: "../../reports/captions/workflow.rst"
 ROOT = Path(phenorep.__file__).parent.parent
 
 try:
+    # Snakemake has read them, and of two keys of one name has taken the last.
+    for path in workflow.configfiles:
+        configfiles.check(path)
     plan = Plan(config)
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
@@ -114,13 +117,27 @@ def encoded(wildcards):
 
 
 def embedding_threads(wildcards):
-    """Half of the cores: starting takes longer than embedding a small sample set, and another job can start meanwhile."""
-    return min(8, max(1, workflow.cores // 2)) if workflow.cores else 8
+    """Half of the cores: starting takes longer than embedding a small sample set, and another job can start meanwhile.
+
+    Where a cluster runs the jobs, their number is not known.
+    """
+    cores = workflow.resource_settings.cores
+    return min(8, max(1, cores // 2)) if cores else 8
 
 
 def training_threads(wildcards):
     """Recipes without epochs learn nothing."""
     return 8 if wildcards.method in plan.learning() else 1
+
+
+def memory(megabytes):
+    """A function from wildcards to memory: a job that a cluster killed, perhaps for want of it, gets more the next time."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
+def minutes(first):
+    """The same of run time. Jobs that go on where they were killed need no more: they state a number."""
+    return lambda wildcards, attempt: first * attempt
 
 
 def gpus(wildcards):
@@ -187,8 +204,7 @@ def parent(suffix):
 
 
 def parent_array(wildcards):
-    files = plan.sample_files(wildcards.dataset, wildcards.samples)
-    return next(path for path in files["arrays"] if Path(path).stem == wildcards.plate)
+    return plan.array(wildcards.dataset, wildcards.samples, wildcards.plate)
 
 
 def sample_tables(wildcards):
@@ -348,3 +364,8 @@ def cost_entries(wildcards):
 def report_plan(wildcards):
     """What the report needs to know of the run."""
     return inventory.summary(plan)
+
+
+def named_configfiles(wildcards):
+    """Configuration files of the command line. Of text that no function gives, Snakemake takes braces for wildcards."""
+    return [str(path) for path in workflow.overwrite_configfiles]

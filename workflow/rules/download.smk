@@ -16,8 +16,8 @@ rule check:
         "../../envs/learn.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     script:
         "../scripts/check.py"
 
@@ -36,7 +36,7 @@ rule download:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=720,
         download=connections,
     params:
@@ -61,8 +61,8 @@ rule fields:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2000),
+        runtime=minutes(60),
     params:
         dataset=settings("datasets", "dataset"),
         resources="resources/{dataset}",

@@ -20,8 +20,8 @@ rule embed:
         "../../envs/learn.yaml"
     threads: embedding_threads
     resources:
-        mem_mb=16000,
-        runtime=720,
+        mem_mb=memory(16000),
+        runtime=minutes(720),
         gpu=gpus,
     params:
         encoder=encoder_file,
@@ -48,8 +48,8 @@ rule embed_measurements:
         "../../envs/learn.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=memory(16000),
+        runtime=minutes(60),
     params:
         method=settings("methods", "method"),
         code=code_digest("embed_measurements", "methods"),
@@ -77,8 +77,8 @@ rule import_features:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory(8000),
+        runtime=minutes(120),
     params:
         dataset=settings("datasets", "dataset"),
         code=code_digest("import_features", "datasets"),
@@ -101,8 +101,8 @@ rule concat:
         "../../envs/learn.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=memory(16000),
+        runtime=minutes(60),
     params:
         method=settings("methods", "method"),
         members=member_names,

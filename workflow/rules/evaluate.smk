@@ -31,8 +31,8 @@ rule evaluate:
         "../../envs/learn.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory(8000),
+        runtime=minutes(120),
         gpu=gpus_of_evaluation,
     params:
         evaluation=settings("evaluations", "evaluation"),

@@ -18,8 +18,8 @@ rule gallery:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory(8000),
+        runtime=minutes(60),
     params:
         page=page_settings,
         templates=digests.of_folder(ROOT / "reports" / "templates"),
@@ -44,8 +44,8 @@ rule abnormality:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory(8000),
+        runtime=minutes(240),
     params:
         abnormality=abnormality_settings,
         code=code_digest("abnormality"),

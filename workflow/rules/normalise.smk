@@ -15,8 +15,8 @@ rule normalise:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory(8000),
+        runtime=minutes(60),
     params:
         steps=steps_of,
         code=code_digest("normalise"),

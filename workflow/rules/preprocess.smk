@@ -18,8 +18,8 @@ rule illumination:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         preprocess=preprocess_settings("illumination"),
         code=code_digest("illumination"),
@@ -45,8 +45,8 @@ rule nuclei:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         preprocess=preprocess_settings("nuclei"),
         code=code_digest("nuclei"),
@@ -67,8 +67,8 @@ rule stage_illumination:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         preprocess=preprocess_settings("illumination"),
         templates=PIPELINES,
@@ -92,8 +92,8 @@ rule stage_nuclei:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         preprocess=preprocess_settings("nuclei"),
         templates=PIPELINES,
@@ -117,8 +117,8 @@ rule stage_check:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         preprocess=preprocess_settings("check"),
         templates=PIPELINES,
@@ -143,7 +143,7 @@ rule cellprofiler:
     threads: cellprofiler_processes
     resources:
         # Each process takes about 700 MB, and as much again with large fields.
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=1440,
     params:
         program=plan.preprocess.cellprofiler,
@@ -169,8 +169,8 @@ rule collect_illumination:
         "../../envs/preprocess.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         preprocess=preprocess_settings("illumination"),
         code=code_digest("collect_illumination"),
@@ -198,8 +198,8 @@ rule collect_nuclei:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         preprocess=preprocess_settings("nuclei"),
         code=code_digest("nuclei"),
@@ -223,8 +223,8 @@ rule compare_engines:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         preprocess=preprocess_settings("check"),
         code=code_digest("compare_engines"),
@@ -253,8 +253,8 @@ rule samples:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         samples=settings("samples", "samples"),
         preprocess=preprocess_settings("samples"),
@@ -282,8 +282,8 @@ rule view:
         "../../envs/preprocess.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         samples=settings("samples", "samples"),
         code=code_digest("view", "samples"),
@@ -307,8 +307,8 @@ rule measurements:
         "../../envs/preprocess.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=memory(4000),
+        runtime=minutes(720),
     params:
         preprocess=preprocess_settings("samples"),
         groups=measured_groups,

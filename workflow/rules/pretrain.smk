@@ -3,6 +3,10 @@
 # not among it: jobs read that from the configuration, which Snakemake does not track, because another device is no reason.
 
 
+localrules:
+    recipe,
+
+
 rule recipe:
     output:
         "results/{dataset}/encoders/{samples}/{method}/seed{seed}/recipe.json",
@@ -16,8 +20,8 @@ rule recipe:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     params:
         recipe=recipe_of,
     script:
@@ -43,7 +47,7 @@ rule pretrain:
         "../../envs/learn.yaml"
     threads: training_threads
     resources:
-        mem_mb=16000,
+        mem_mb=memory(16000),
         runtime=2880,
         gpu=gpus,
     params:

@@ -3,7 +3,8 @@
 
 rule scores:
     input:
-        report_files("scores"),
+        scores=report_files("scores"),
+        details=report_files("details"),
     output:
         report("results/scores/{name}.csv", caption="../../reports/captions/scores.rst", category="Scores"),
     log:
@@ -14,8 +15,8 @@ rule scores:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         code=code_digest("scores"),
     script:
@@ -35,8 +36,8 @@ rule costs:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         entries=cost_entries,
         code=code_digest("costs"),
@@ -60,6 +61,8 @@ rule page:
     output:
         page=report("reports/{name}/index.html", caption="../../reports/captions/page.rst", category="Report"),
         figures=directory("reports/{name}/figures"),
+        plates=directory("reports/{name}/plates"),
+        maps=directory("reports/{name}/maps"),
         config="reports/{name}/config.yaml",
     log:
         "logs/report/{name}.log",
@@ -69,10 +72,12 @@ rule page:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory(8000),
+        runtime=minutes(60),
     params:
         plan=report_plan,
+        # The commands on the page name it.
+        configfiles=named_configfiles,
         templates=digests.of_folder(ROOT / "reports" / "templates"),
         published=digests.of_folder(ROOT / "phenorep" / "published"),
         code=code_digest("page"),

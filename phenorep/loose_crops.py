@@ -1,0 +1,172 @@
+"""Crops that were cut elsewhere, one file each or many in an array, as a sample set in the store's format."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenorep import contracts, cutting
+from phenorep.errors import UserError
+from phenorep.fieldlist import natural
+
+IMAGES = (".tif", ".tiff", ".png", ".bmp")
+ARRAYS = (".npy",)
+
+
+@dataclass(frozen=True)
+class CropPlate:
+    """The crops that are scaled together: those of one folder, or of one array of many."""
+
+    name: str
+    files: list[Path]
+    many: bool  # one array (N, C, H, W)
+
+    def crops(self, channels: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and pixels (channels, H, W) of each crop."""
+        for path in self.files:
+            if self.many:
+                array = _array(path)
+                for number, crop in enumerate(array):
+                    yield f"{path.as_posix()}/{number + 1}", _planes(crop, channels, path)
+            else:
+                yield path.as_posix(), _planes(read(path), channels, path)
+
+
+def found(places: Sequence[str | Path]) -> list[CropPlate]:
+    """The crops below folders, or those that are named one by one; plates in the order of their names.
+
+    Raises
+    ------
+    UserError
+        If a place is not there, or holds no image.
+    """
+    files: list[Path] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise UserError(f"{place}: there is no such file or folder. Name crops, their folder, or a table of fields.")
+        own = [place] if place.is_file() else sorted(place.rglob("*"), key=lambda path: natural(path.as_posix()))
+        own = [path for path in own if path.is_file() and path.suffix.lower() in (*IMAGES, *ARRAYS)]
+        if not own:
+            kinds = ", ".join((*IMAGES, *ARRAYS))
+            raise UserError(f"{place}: holds no image ({kinds}). Name crops, their folder, or a table of fields.")
+        files += own
+    files = list(dict.fromkeys(files))
+    arrays = [path for path in files if path.suffix.lower() in ARRAYS and _array(path).ndim == 4]
+    folders: dict[str, list[Path]] = {}
+    for path in files:
+        if path not in arrays:
+            folders.setdefault(path.parent.as_posix(), []).append(path)
+    plates = [CropPlate(name, own, False) for name, own in folders.items()]
+    return plates + [CropPlate(path.with_suffix("").as_posix(), [path], True) for path in arrays]
+
+
+def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, outputs) -> None:
+    """Write the crops as a plate's samples: `array`, `table` and `statistics`, as `phenorep.store` does.
+
+    Parameters
+    ----------
+    channels
+        Names of the crops' planes in their order.
+    intensity_max
+        Largest grey value of the camera; None: that of the crops' type.
+
+    Raises
+    ------
+    UserError
+        If a crop cannot be read, or differs from the first in size or type.
+    """
+    count = len(_array(plate.files[0])) if plate.many else len(plate.files)
+    if not count:
+        raise UserError(f"{plate.files[0]}: the array holds no crop.")
+    names, sums, first = [], cutting.Sums(len(channels)), None
+    with contracts.replacing(outputs.array) as temporary, open(temporary, "wb") as file:
+        for name, crop in plate.crops(len(channels)):
+            if first is None:
+                first = crop
+                header = {"descr": crop.dtype.str, "fortran_order": False, "shape": (count, *crop.shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            if crop.shape != first.shape or crop.dtype != first.dtype:
+                raise UserError(
+                    f"{name}: is {_words(crop)}, but {names[0]} is {_words(first)}. Cut all crops of a folder with one size."
+                )
+            crop.tofile(file)
+            sums.add(crop[None])
+            names.append(name)
+    largest = int(np.iinfo(first.dtype).max)
+    if intensity_max is not None and intensity_max > largest:
+        raise UserError(f"--intensity-max {intensity_max}: the crops of {plate.name} are {first.dtype}: {largest} at most.")
+    facts = {
+        "dataset": None,
+        "channels": list(channels),
+        "dtype": first.dtype.name,
+        "intensity_max": intensity_max or largest,
+        "pixel_size_um": None,
+        "shape": list(first.shape),
+        "fields": None,
+        "illumination": None,
+        "masks": None,
+        "of": None,
+    }
+    table = pd.DataFrame({"Metadata_Plate": plate.name, "Metadata_Well": "", "Metadata_Site": "", "Sample": names})
+    contracts.write_table(table, outputs.table, "samples", facts)
+    measured = {"count": count, "mean": sums.mean(), "std": sums.std(), "sums": sums.first}
+    contracts.write_facts(facts | measured, outputs.statistics)
+
+
+def read(path: Path) -> np.ndarray:
+    """Pixels of a crop as its file has them: (H, W), or with its planes first or last.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or has a palette of colours.
+    """
+    if path.suffix.lower() in ARRAYS:
+        return np.array(_array(path))
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            import tifffile
+
+            return np.squeeze(tifffile.imread(path))
+        from PIL import Image
+
+        with Image.open(path) as image:
+            kind = image.mode
+            pixels = np.asarray(image)
+    except Exception as error:  # damaged files make the decoders raise nearly anything
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: cannot be read as an image ({reason}). Replace the file or take it away.") from error
+    if kind == "P":
+        raise UserError(f"{path}: has a palette of colours; save it with its grey values.")
+    return pixels
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: cannot be read as an array ({error}). Replace the file or take it away.") from error
+
+
+def _planes(pixels: np.ndarray, channels: int, path: Path) -> np.ndarray:
+    """Pixels (channels, H, W) in the machine's byte order."""
+    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+        raise UserError(
+            f"{path}: the pixels are {pixels.dtype}, expected uint8 or uint16: grey values as the camera gave them."
+        )
+    if pixels.ndim == 2:
+        pixels = pixels[None]
+    elif pixels.ndim == 3 and len(pixels) != channels and pixels.shape[2] == channels:
+        pixels = np.moveaxis(pixels, 2, 0)
+    if pixels.ndim != 3 or len(pixels) != channels:
+        raise UserError(
+            f"{path}: its shape is {pixels.shape}, but --channels names {channels}. Name the planes of the crops in their "
+            "order, each once. Of images with one channel each, the command `table` makes a table of fields."
+        )
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+
+
+def _words(crop: np.ndarray) -> str:
+    return f"{crop.shape[1]} x {crop.shape[2]} pixels of {crop.dtype}"
