@@ -7,9 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
-import yaml
 
-from phenorep import contracts, encoders, fields, loaddata, loose_crops, plugins, preprocessing, sampling_choice, tabulation
+from phenorep import (
+    configfiles,
+    contracts,
+    encoders,
+    fields,
+    loaddata,
+    loose_crops,
+    plugins,
+    preprocessing,
+    sampling_choice,
+    tabulation,
+)
 from phenorep.errors import NotRun, UserError
 
 _TABLES = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".zip", ".xz", ".parquet", ".pq")
@@ -83,10 +93,7 @@ def _check_device(compute: dict) -> None:
 def _config(path: str | None) -> dict:
     if path is None:
         return {}
-    try:
-        found = yaml.safe_load(Path(path).read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({error}).") from error
+    found = configfiles.read(path)
     if not isinstance(found, dict):
         raise UserError(f"{path}: is no configuration: expected blocks such as 'samples:' and 'preprocess:'.")
     return found

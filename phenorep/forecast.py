@@ -1,10 +1,6 @@
 """The estimate of configuration files as people read it: ``python -m phenorep estimate``."""
 
-from pathlib import Path
-
-import yaml
-
-from phenorep import estimate, plugins
+from phenorep import configfiles, estimate, plugins
 from phenorep.errors import UserError
 from phenorep.estimate import Estimate
 from phenorep.planning import Plan
@@ -69,12 +65,7 @@ def read(paths: list[str]) -> dict:
     """Configuration files merged as Snakemake does it."""
     found: dict = {}
     for path in paths:
-        try:
-            loaded = yaml.safe_load(Path(path).read_text())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}). Name a file of YAML.") from error
-        except (ValueError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read as YAML ({error}). Mend that line.") from error
+        loaded = configfiles.read(path)
         if not isinstance(loaded, dict):
             raise UserError(f"{path}: found {loaded!r:.60}, expected blocks such as name, datasets and studies.")
         found = _merged(found, loaded)

@@ -40,6 +40,7 @@ def own(tmp_path, config) -> tuple[Project, dict]:
     config["methods"] = {"pixel_statistics": {}}
     config["studies"] = {"own": config["studies"]["tiny"] | {"dataset": "own", "methods": ["pixel_statistics"]}}
     config["studies"]["own"].update(profiles=["wells"], evaluations=["control_separation"])
+    del config["studies"]["own"]["saved_epochs"]
     return project, config
 
 

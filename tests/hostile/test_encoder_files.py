@@ -45,7 +45,8 @@ def path(tmp_path, network):
 @pytest.mark.parametrize(
     "header",
     [b"", b"[]", b"5", b"null", b'{"__metadata__": [1]}', b'{"__metadata__": null}', b'{"__metadata__": {"a": 5}}',
-     b"[" * 100_000,     b'{"__metadata__": {"a": "\xff"}}', b'{"__metadata__": {"recipe": "{oops"}}', b'{"__metadata__": {"recipe": ""}}',
+     b"[" * 100_000,
+     b'{"__metadata__": {"a": "\xff"}}', b'{"__metadata__": {"recipe": "{oops"}}', b'{"__metadata__": {"recipe": ""}}',
      b'{"__metadata__": {"a": "' + b"9" * 5000 + b'"}}', b'{"__metadata__": {"a": "' + b"[" * 100_000 + b'"}}'],
 )  # fmt: skip
 def test_headers_that_are_none(tmp_path, header):
