@@ -66,7 +66,7 @@ test: .venv/.requirements-dev .scanpy/.requirements ## Set up, then run all chec
 	check snakefmt --check Snakefile workflow
 	check snakemake --lint
 	status=0
-	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/cluster tests/browser tests/workflow tests/unit || status=$$?
+	OMP_NUM_THREADS=1 python -m pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) tests/e2e tests/cluster tests/faults tests/hostile tests/browser tests/workflow tests/unit || status=$$?
 	for name in "$${failed[@]}"; do echo "FAILED before the tests: $$name"; status=1; done
 	exit $$status
 
