@@ -50,7 +50,12 @@ def damaged(bench: Bench, name: str, reader: str, kinds: tuple[str, ...] = tuple
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
         damage(path, kind)
         if not work.run(target):
-            raise Broken(f"{kind}: {name} was taken for whole")
+            if kind != "flipped":
+                raise Broken(f"{kind}: {name} was taken for whole")
+            # Columns that the stage does not read are not looked at: then its results must be right.
+            work.check_same(*OUTPUTS[reader])
+            work.remove(*OUTPUTS[reader])
+            continue
         work.worked(reader)
         work.check_said(f"phenorep: {name}", "emove", "run again")
     path.unlink()

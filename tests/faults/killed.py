@@ -80,6 +80,7 @@ def checkpoint(bench: Bench) -> Work:
     process = work.start(target, fault={"event": "open", "path": r"\.checkpoint\.\d+\.pt$", "action": "pause"})
     work.until(process)
     kill(process)
+    work.release()
     process = work.start(target, fault={"event": "os.rename", "path": r"seed0/checkpoint\.pt$", "action": "pause"})
     work.until(process)
     work.worked("pretrain")
