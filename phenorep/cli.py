@@ -180,13 +180,15 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from phenorep import inventory
+    from phenorep import check, inventory
     from phenorep.planning import Plan
 
     config = configfiles.read(options.config)
     if not isinstance(config, dict):
         raise UserError(f"{options.config}: found {config!r:.60}, expected blocks such as name, datasets and studies.")
-    for entry in inventory.files(Plan(config))["scores"]:
+    scores = inventory.files(Plan(config))["scores"]
+    check.blocks(config)
+    for entry in scores:
         print(entry["path"])
 
 

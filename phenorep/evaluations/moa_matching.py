@@ -75,7 +75,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     if len(set(compounds)) < 2:
         raise NotRun(
             f"matching needs treatments of at least two compounds with a mechanism (Metadata_MoA); there are {len(table)} "
-            f"treatments of {len(set(compounds))}. {' '.join(stated)}".strip()
+            f"such treatments, of {len(set(compounds))} compound(s). {' '.join(stated)}".strip()
         )
     similarity, matched = _similarity(table, inputs.alternatives)
     if len(left := sorted(table["Metadata_Treatment"][~matched])):

@@ -97,7 +97,7 @@ def _why(found: Verdict) -> str:
     if found.status == verdict.NOT_INFORMATIVE:
         if found.bound and not found.reason.startswith(label(found.best)):
             control = f"{label(found.bound)}, {number(found.bound['value'])}"
-            return f"{label(found.best)} is highest, but not told apart from a control ({control})"
+            return f"{label(found.best)} is the highest that is no control, but not told apart from one ({control})"
         return f"{label(found.best)} is highest, but no better than with shuffled labels"
     if found.status == verdict.SATURATED:
         return f"all{', the controls too,' if found.bound else ''} reach the end of the scale"

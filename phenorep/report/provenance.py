@@ -122,8 +122,8 @@ def encoders(files: dict) -> list[dict]:
         if tables.not_run(entry["path"]) is not None:
             continue
         about = contracts.about(entry["path"])
-        trained = scores.trained_on_text(about) or "nothing"
         for encoder in _encoders(about):
+            trained = scores.trained_on_text(encoder) or "nothing"
             row = {key: entry[key] for key in ("dataset", "samples", "method")}
             row |= {key: _text(encoder.get(key)) for key in ("recipe", "channels", "versions")} | {"trained_on": trained}
             found.setdefault(tuple(row.values()), row)

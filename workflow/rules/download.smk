@@ -7,7 +7,7 @@
 
 rule check:
     output:
-        "results/check.json",
+        update("results/check.json"),
     log:
         "logs/check.log",
     benchmark:
@@ -18,6 +18,8 @@ rule check:
     resources:
         mem_mb=memory(2000),
         runtime=minutes(10),
+    params:
+        config=plan.blocks,
     script:
         "../scripts/check.py"
 
