@@ -1,8 +1,8 @@
 """Does the effect grow with the dose?
 
 For each compound, Spearman's rank correlation of a well's dose with its distance to the centroid of its plate's
-negative-control wells, over doses above 0. The dose is `Metadata_Dose` (a rank) where the compound has one, else
-`Metadata_Concentration`. Positive controls are included by their concentration, not by a rank.
+negative-control wells, over doses above 0, positive controls included. The dose is `Metadata_Dose` (a rank) where the
+compound has one, else `Metadata_Concentration`.
 
 [0] Spearman 1904, The proof and measurement of association between two things
 """
@@ -132,7 +132,4 @@ def _doses(table: pd.DataFrame) -> np.ndarray:
     columns = [pd.to_numeric(table[name], errors="coerce") for name in known]
     # Ranks and micromolar do not mix within a compound: it has one or the other.
     ranked = columns[0].notna().groupby(pd.Series(plain(table, "Metadata_Compound"))).transform("any")
-    if known[0] == "Metadata_Dose":
-        # The rank of a positive control says what the well is, no step of the series; a concentration is one.
-        columns[0] = columns[0].mask(plain(table, "Metadata_Control") == "positive")
     return columns[0].where(ranked, columns[-1]).to_numpy(dtype=np.float64)

@@ -157,7 +157,7 @@ def test_an_answer_says_what_to_use_and_how_sure_that_is():
     assert open_.why == "cannot be told apart from b × raw, c × raw and 1 more"
     (none,) = answer(measure(row("a", 0.6, 0.1), row("noise", 0.52, control=True)))
     assert (none.use, none.word) == ("none is shown to help", "not informative")
-    assert none.why == "a × raw is highest, but not told apart from a control (noise × raw, 0.520)"
+    assert none.why == "a × raw is the highest that is no control, but not told apart from one (noise × raw, 0.520)"
     (shuffled,) = answer(measure(row("a", 0.62, shuffled=0.5, shuffled_low=0.4, shuffled_high=0.6)))
     assert shuffled.why == "a × raw is highest, but no better than with shuffled labels"
     (easy,) = answer(measure(row("a", 1.0, 0), row("noise", 0.995, control=True)))

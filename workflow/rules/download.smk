@@ -7,7 +7,7 @@
 
 rule check:
     output:
-        update("results/check.json"),
+        "results/check.json",
     log:
         "logs/check.log",
     benchmark:
@@ -18,8 +18,6 @@ rule check:
     resources:
         mem_mb=memory(2000),
         runtime=minutes(10),
-    params:
-        config=plan.blocks,
     script:
         "../scripts/check.py"
 
