@@ -167,7 +167,7 @@ def _block(kind: str, name: str, block: dict) -> dict:
     where = f"{kind}: {name}"
     if kind in ("samples", "methods") and name == IMPORTED:
         raise UserError(f"{where}: this name is kept for features that were computed elsewhere; choose another one.")
-    frame = {key: block.pop(key) for key in FRAME[kind] & block.keys()}
+    frame = {key: block.pop(key) for key in sorted(FRAME[kind] & block.keys())}
     # A block that takes all from another one (a view of samples, an encoder from elsewhere) needs no plug-in of its own.
     borrowed = "of" in frame or "from" in frame
     for key in frame.keys() - ({"train"} if kind == "methods" else set()):

@@ -1,10 +1,14 @@
 """Digests change with code, and with nothing else."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from phenorep import digests
+from tests.conftest import ROOT
 
 CODE = '"""What it does."""\nimport math\n\n\ndef area(radius):\n    """Area of a disc."""\n    return math.pi * radius**2\n'
 
@@ -53,3 +57,23 @@ def test_a_new_plugin_file_changes_no_other_digest():
     for recipe in recipes:
         others = digests.closure([recipe]) & set(recipes) - {recipe}
         assert len(others) <= 1, f"{recipe.name} imports {others}"
+
+
+PLANNED = """
+import hashlib, json, sys, yaml
+from phenorep import inventory
+from phenorep.planning import Plan
+for path in sys.argv[1:]:
+    plan = Plan(yaml.safe_load(open(path)))
+    print(hashlib.sha256(json.dumps([plan.blocks, inventory.summary(plan)], default=str).encode()).hexdigest())
+"""
+
+
+def test_a_plan_is_the_same_in_every_process():
+    """Snakemake compares parameters as text: an order that follows from the process would train encoders again."""
+    command = [sys.executable, "-c", PLANNED, "config.yaml", "studies/hcs_qc.yaml", "studies/ws_dino.yaml"]
+    found = set()
+    for seed in "123":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        found.add(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
