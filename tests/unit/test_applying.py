@@ -184,7 +184,7 @@ def test_an_encoder_of_another_size_says_so(made, tmp_path, capsys):
         ({"output": "new.xlsx"}, "written as .parquet or .csv"),
         ({"images": ["gone.csv"]}, "gone.csv: there is no such file"),
         ({"images": ["a.csv", "b.csv"]}, "one table of fields at a time"),
-        ({"config": "gone.yaml"}, "gone.yaml: cannot be read as YAML"),
+        ({"config": "gone.yaml"}, "gone.yaml: cannot be read"),
         ({"device": "cuda", "batch_size": 0}, "batch_size must be at least 1"),
         ({"encoder": "gone.safetensors"}, "gone.safetensors: there is no such file"),
         ({"plate_map": "gone.csv"}, "gone.csv: there is no such file"),
