@@ -180,13 +180,15 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from phenorep import check, inventory
+    from phenorep import inventory
     from phenorep.planning import Plan
 
     config = configfiles.read(options.config)
     if not isinstance(config, dict):
         raise UserError(f"{options.config}: found {config!r:.60}, expected blocks such as name, datasets and studies.")
     scores = inventory.files(Plan(config))["scores"]
+    from phenorep import check  # last: it imports torch, for which nobody should wait to be told of a mistake
+
     check.blocks(config)
     for entry in scores:
         print(entry["path"])

@@ -6,29 +6,13 @@ import os
 import pytest
 import yaml
 
-from phenorep import configfiles
+from phenorep import check, configfiles  # noqa: F401 (`plan` imports check, with torch: here, before memory is counted)
 from phenorep.cli import main
 from phenorep.planning import Plan
+from tests.workflow.conftest import SCREEN
 
 from .bounded import bounded, told
 
-SCREEN = {
-    "name": "tiny",
-    "datasets": {"screen": {"use": "simulated", "batches": 2, "plates_per_batch": 1}},
-    "samples": {"cells": {"use": "nuclei", "size": 32}},
-    "methods": {"random": {"backbone": "resnet10t"}},
-    "profiles": {"raw": [{"aggregate": {"by": "treatment", "with": "median"}}]},
-    "evaluations": {"moa_matching": {}},
-    "studies": {
-        "tiny": {
-            "dataset": "screen",
-            "samples": "cells",
-            "methods": ["random"],
-            "profiles": ["raw"],
-            "evaluations": ["moa_matching"],
-        }
-    },
-}
 TEXT = yaml.safe_dump(SCREEN)
 
 

@@ -1,5 +1,6 @@
 """Dry runs of the workflow on configurations written by the tests."""
 
+import copy
 import re
 import subprocess
 import sys
@@ -9,6 +10,24 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# A small configuration: one method, one profile, one evaluation on a tiny simulated screen.
+SCREEN = {
+    "name": "tiny",
+    "datasets": {"screen": {"use": "simulated", "batches": 2, "plates_per_batch": 1}},
+    "samples": {"cells": {"use": "nuclei", "size": 32}},
+    "methods": {"random": {"backbone": "resnet10t"}},
+    "profiles": {"raw": [{"aggregate": {"by": "treatment", "with": "median"}}]},
+    "evaluations": {"moa_matching": {}},
+    "studies": {
+        "tiny": {
+            "dataset": "screen",
+            "samples": "cells",
+            "methods": ["random"],
+            "profiles": ["raw"],
+            "evaluations": ["moa_matching"],
+        }
+    },
+}
 
 
 class Workflow:
@@ -58,21 +77,5 @@ def workflow(tmp_path) -> Workflow:
 
 @pytest.fixture
 def screen() -> dict:
-    """A small configuration: one method, one profile, one evaluation on a tiny simulated screen."""
-    return {
-        "name": "tiny",
-        "datasets": {"screen": {"use": "simulated", "batches": 2, "plates_per_batch": 1}},
-        "samples": {"cells": {"use": "nuclei", "size": 32}},
-        "methods": {"random": {"backbone": "resnet10t"}},
-        "profiles": {"raw": [{"aggregate": {"by": "treatment", "with": "median"}}]},
-        "evaluations": {"moa_matching": {}},
-        "studies": {
-            "tiny": {
-                "dataset": "screen",
-                "samples": "cells",
-                "methods": ["random"],
-                "profiles": ["raw"],
-                "evaluations": ["moa_matching"],
-            }
-        },
-    }
+    """`SCREEN`, for a test to change."""
+    return copy.deepcopy(SCREEN)
