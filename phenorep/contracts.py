@@ -39,8 +39,10 @@ REQUIRED = {
 }
 SCORE_COLUMNS = (
     *("dataset", "samples", "method", "trained_on", "seed", "epoch", "profile", "evaluation", "subset", "settings"),
-    *("control", "leak", "metric", "value", "ci_low", "ci_high", "n"),
+    *("control", "leak", "unit", "validity", "metric", "value", "ci_low", "ci_high", "n", "units", "chance"),
 )
+# Columns of scores that hold text; the others hold numbers.
+SCORE_TEXT = SCORE_COLUMNS[: SCORE_COLUMNS.index("metric") + 1]
 TRAINING_COLUMNS = ("epoch", "loss", "learning_rate", "images_per_second", "waiting_share", "peak_memory_mb")
 RESERVED = ("Metadata_", "Label_", "Split_", "Prediction_", "FileName_", "PathName_", "FileSize_", "FileTime_")
 
@@ -290,11 +292,12 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     Damaged
         If it is no table of scores, or not a whole one.
     """
-    text = dict.fromkeys(SCORE_COLUMNS[:13], str)
+    text = dict.fromkeys(SCORE_TEXT, str)
     try:
         if not Path(path).read_bytes().endswith(b"\n"):
             raise ValueError("it is empty or cut off")
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={name: [""] for name in SCORE_COLUMNS[13:]})
+        numbers = {name: [""] for name in SCORE_COLUMNS if name not in text}
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=numbers)
         if list(table.columns) != list(SCORE_COLUMNS):
             raise ValueError(f"it has the columns {', '.join(map(str, table.columns))}")
         if not np.isfinite(table["value"].to_numpy(dtype=float)).all():

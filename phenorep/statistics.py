@@ -9,20 +9,20 @@ _NORMAL_95 = 1.959963984540054
 DRAWS = 1000
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """95 % interval of a share, by the score method: it stays inside 0..1 and is right for few trials.
 
     Parameters
     ----------
     successes, n
-        Number of successes and of trials; `n` above 0.
+        Number of successes and of trials; `n` above 0. Effective numbers need not be whole.
 
     References
     ----------
     Wilson 1927, Probable inference, the law of succession, and statistical inference.
     """
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"a share needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
+    if not n > 0 or not 0 <= successes <= n:
+        raise ValueError(f"a share needs 0 <= successes <= n and n > 0, got {successes} of {n}.")
     share, z2 = successes / n, _NORMAL_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _NORMAL_95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
@@ -166,3 +166,147 @@ def pair_auc(won: np.ndarray, compared: np.ndarray, seed: int, draws: int = DRAW
     right = ((positive @ won) * negative).sum(axis=1)
     low, high = percentiles(np.divide(right, total, out=np.full(draws, np.nan), where=total > 0))
     return float(won.sum() / compared.sum()), low, high
+
+
+def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
+    """95 % interval of a (weighted) mean whose items come in independent units, by the t distribution over units.
+
+    Parameters
+    ----------
+    values
+        (n,) one for each item.
+    units
+        (n,) name of the unit that each item belongs to, such as its compound; None: each item is a unit.
+    weights
+        (n,) of the items in the mean; None: all alike.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound; NaN twice where there is one unit alone.
+
+    References
+    ----------
+    Efron and Stein 1981, The jackknife estimate of variance.
+    """
+    mean, left_out = _jackknife(values, units, weights)
+    count = len(left_out)
+    if count < 2:
+        return float("nan"), float("nan")
+    error = np.sqrt((count - 1) / count * ((left_out - mean) ** 2).sum())
+    half = _t(count - 1) * error
+    return float(mean - half), float(mean + half)
+
+
+def share_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
+    """95 % interval of a share whose items come in independent units: Wilson's, with the effective number of items.
+
+    Items of a unit are alike, so that many items of few units tell as much as fewer independent ones. How many these are
+    follows from the variance between units. Where all items are right, or none is, units count as one item each.
+
+    Parameters
+    ----------
+    values
+        (n,) from 0 to 1.
+    units, weights
+        As of `mean_interval`.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+
+    References
+    ----------
+    Wilson 1927, Probable inference; Korn and Graubard 1998, Confidence intervals for proportions with small expected number
+    of positive counts estimated from survey data.
+    """
+    mean, left_out = _jackknife(values, units, weights)
+    count = len(left_out)
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    items = weights.sum() ** 2 / (weights**2).sum()
+    if count < 2:
+        return wilson(mean, 1.0)
+    variance = (count - 1) / count * ((left_out - mean) ** 2).sum()
+    effective = mean * (1 - mean) / variance if variance > 0 else count
+    effective = min(effective * (_NORMAL_95 / _t(count - 1)) ** 2, items)
+    return wilson(mean * effective, effective)
+
+
+def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple) -> tuple:
+    """95 % interval of an area under the ROC curve that is the share of compared pairs ranked right.
+
+    Parameters
+    ----------
+    won, compared
+        (p, n) result of each pair and whether it counts, as of `pair_auc`.
+    units
+        (p,) name of the independent unit (compound, well) that each positive belongs to; a negative is one by itself.
+    strata
+        ((p,), (n,)) names, such as plates: pairs are compared within these alone.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+
+    References
+    ----------
+    Newcombe 2006, Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2, method 5.
+    """
+    value = float(np.where(compared, won, 0.0).sum() / compared.sum())
+    pairs = np.asarray(compared, dtype=np.float64)
+    totals = pairs.sum(axis=1)
+    places = np.divide((won * pairs).sum(axis=1), totals, out=np.zeros(len(totals)), where=totals > 0)
+    shrink = min(1.0, _effective_share(places[totals > 0], np.asarray(units)[totals > 0]))
+    parts = []
+    for name in np.unique(np.asarray(strata[0], dtype=str)):
+        rows, columns = (np.asarray(s, dtype=str) == name for s in strata)
+        share = pairs[np.ix_(rows, columns)].sum() / pairs.sum()
+        if share > 0:
+            parts.append((share, max(1.0, rows.sum() * shrink), columns.sum()))
+
+    def variance(area: float) -> float:
+        total = 0.0
+        for share, m, n in parts:
+            middle = (m + n) / 2 - 1
+            total += share**2 * area * (1 - area) / (m * n) * (1 + middle * ((1 - area) / (2 - area) + area / (1 + area)))
+        return total
+
+    def root(low: float, high: float, sign: int) -> float:
+        for _ in range(60):
+            middle = (low + high) / 2
+            outside = abs(value - middle) > _NORMAL_95 * np.sqrt(variance(middle))
+            low, high = (middle, high) if outside == (sign < 0) else (low, middle)
+        return float((low + high) / 2)
+
+    return root(0.0, value, -1), root(value, 1.0, 1)
+
+
+def _effective_share(values: np.ndarray, units: np.ndarray) -> float:
+    """How many independent items a mean of these is worth, as a share of their number; 1 where units are no matter."""
+    mean, left_out = _jackknife(values, units, None)
+    count, spread = len(left_out), values.var(ddof=1) if len(values) > 1 else 0.0
+    if count < 2 or spread == 0:
+        return count / len(values)
+    variance = (count - 1) / count * ((left_out - mean) ** 2).sum()
+    return float(spread / len(values) / variance) if variance > 0 else 1.0
+
+
+def _jackknife(values, units, weights) -> tuple[float, np.ndarray]:
+    """Weighted mean, and the means without each of the units, (U,)."""
+    values = np.asarray(values, dtype=np.float64)
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    codes = np.arange(len(values)) if units is None else np.unique(np.asarray(units, dtype=str), return_inverse=True)[1]
+    total, weight = (np.bincount(codes, weights=w) for w in (values * weights, weights))
+    mean = float(total.sum() / weight.sum())
+    if len(total) < 2:
+        return mean, np.array([mean])
+    return mean, (total.sum() - total) / (weight.sum() - weight)
+
+
+def _t(freedom: int) -> float:
+    """Two-sided 95 % point of the t distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))

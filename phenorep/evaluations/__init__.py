@@ -26,6 +26,9 @@ from phenorep import alternatives, contracts, plugins, scores
 from phenorep.errors import NotRun, UserError
 from phenorep.quality import annotations
 
+# What the null of a score that is relative to negative controls says of it.
+VALID, NOT_VALID, BELOW, NOT_MEASURED = "valid", "not valid", "below chance", "null not measurable"
+VALIDITIES = ("", VALID, NOT_VALID, BELOW, NOT_MEASURED)
 SEED = 0  # of bootstrap draws and permutations: the same for all methods, so that they are compared on the same draws
 
 
@@ -37,9 +40,13 @@ class Score:
     value: float
     ci_low: float
     ci_high: float
-    n: int  # number of items behind the value
+    n: int  # number of items behind the value; of a null: of its draws
     settings: str = ""  # what the value is for, where a metric has several: Metadata_Compound=taxol
-    control: str = "none"  # none, or shuffled: labels shuffled, mean and range over permutations
+    control: str = "none"  # none; shuffled: labels shuffled, mean and range over permutations; null: see `phenorep.nulls`
+    unit: str = ""  # what is independent, and what the interval resamples: compound, well, plate, sample
+    units: int | None = None  # how many of these
+    chance: float = float("nan")  # the value that noise would get, where it is known; NaN elsewhere
+    validity: str = ""  # one of `VALIDITIES`; empty where the score is not relative to controls
 
 
 @dataclass(frozen=True)
