@@ -9,13 +9,15 @@ _NORMAL_95 = 1.959963984540054
 DRAWS = 1000
 
 
-def wilson(successes: float, n: float) -> tuple[float, float]:
+def wilson(successes: float, n: float, point: float = _NORMAL_95) -> tuple[float, float]:
     """95 % interval of a share, by the score method: it stays inside 0..1 and is right for few trials.
 
     Parameters
     ----------
     successes, n
         Number of successes and of trials; `n` above 0. Effective numbers need not be whole.
+    point
+        Two-sided 95 % point: of the t distribution where `n` is itself estimated.
 
     References
     ----------
@@ -23,9 +25,9 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
     """
     if not n > 0 or not 0 <= successes <= n:
         raise ValueError(f"a share needs 0 <= successes <= n and n > 0, got {successes} of {n}.")
-    share, z2 = successes / n, _NORMAL_95**2
+    share, z2 = successes / n, point**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _NORMAL_95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = point / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     # At 0 and n successes the bound is the share itself; rounding must not move it.
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
@@ -45,40 +47,6 @@ def percentiles(draws: np.ndarray) -> tuple[float, float]:
 def counts(n: int, generator: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
     """How often each of `n` items stands in each bootstrap draw, (draws, n): weights are faster than gathered rows."""
     return generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
-
-
-def bootstrap(statistic: Callable, n: int, seed: int, draws: int = DRAWS, units: np.ndarray | None = None):
-    """95 % percentile interval of a statistic over items drawn with replacement.
-
-    Parameters
-    ----------
-    statistic
-        Takes row numbers (k,) and returns a number; NaN where it is not defined, which is left out.
-    n
-        Number of items.
-    seed
-        Of the draws.
-    units
-        (n,) names of what is drawn as a whole, such as wells; by default each item for itself.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound.
-
-    References
-    ----------
-    Efron 1979, Bootstrap methods: another look at the jackknife.
-    """
-    generator = np.random.default_rng(seed)
-    if units is None:
-        rows = (generator.integers(n, size=n) for _ in range(draws))
-    else:
-        _, codes = np.unique(np.asarray(units, dtype=str), return_inverse=True)
-        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-        picks = (generator.integers(len(members), size=len(members)) for _ in range(draws))
-        rows = (np.concatenate([members[unit] for unit in pick]) for pick in picks)
-    return percentiles(np.array([statistic(chosen) for chosen in rows]))
 
 
 def paired_bootstrap(
@@ -171,6 +139,8 @@ def pair_auc(won: np.ndarray, compared: np.ndarray, seed: int, draws: int = DRAW
 def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
     """95 % interval of a (weighted) mean whose items come in independent units, by the t distribution over units.
 
+    For values from 0 to 1 `share_interval` holds better: it stays in the range, and is right near its ends.
+
     Parameters
     ----------
     values
@@ -189,20 +159,28 @@ def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: 
     ----------
     Efron and Stein 1981, The jackknife estimate of variance.
     """
-    mean, left_out = _jackknife(values, units, weights)
-    count = len(left_out)
+    values, weights, codes = _items(values, units, weights)
+    total, weight = (np.bincount(codes, weights=w) for w in (values * weights, weights))
+    count, mean = len(total), float(total.sum() / weight.sum())
     if count < 2:
         return float("nan"), float("nan")
-    error = np.sqrt((count - 1) / count * ((left_out - mean) ** 2).sum())
-    half = _t(count - 1) * error
+    left_out = (total.sum() - total) / (weight.sum() - weight)
+    half = t_point(count - 1) * np.sqrt((count - 1) / count * ((left_out - mean) ** 2).sum())
     return float(mean - half), float(mean + half)
 
 
-def share_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
-    """95 % interval of a share whose items come in independent units: Wilson's, with the effective number of items.
+def share_interval(
+    values: np.ndarray,
+    units: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+    more: tuple[float, float] = (0.0, np.inf),
+) -> tuple:
+    """95 % interval of a share, or a mean of values from 0 to 1, whose items come in independent units.
 
-    Items of a unit are alike, so that many items of few units tell as much as fewer independent ones. How many these are
-    follows from the variance between units. Where all items are right, or none is, units count as one item each.
+    It is Wilson's, with the effective number of items: items of a unit are alike, by the intraclass correlation of an
+    analysis of variance, so that many items of few units tell as much as fewer independent ones. Where all items are right,
+    or none is, nothing tells how alike they are, and each unit counts as one item.
 
     Parameters
     ----------
@@ -210,6 +188,10 @@ def share_interval(values: np.ndarray, units: np.ndarray | None = None, weights:
         (n,) from 0 to 1.
     units, weights
         As of `mean_interval`.
+    strata
+        (n,) names of what is fixed, such as the classes of a balanced accuracy: that they differ is no spread of units.
+    more
+        Variance of the mean from another source, such as the draws of what was learnt from, and its degrees of freedom.
 
     Returns
     -------
@@ -219,18 +201,55 @@ def share_interval(values: np.ndarray, units: np.ndarray | None = None, weights:
     References
     ----------
     Wilson 1927, Probable inference; Korn and Graubard 1998, Confidence intervals for proportions with small expected number
-    of positive counts estimated from survey data.
+    of positive counts estimated from survey data; Donner 1986, A review of inference procedures for the intraclass
+    correlation coefficient in the one-way random effects model.
     """
-    mean, left_out = _jackknife(values, units, weights)
-    count = len(left_out)
-    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
-    items = weights.sum() ** 2 / (weights**2).sum()
-    if count < 2:
-        return wilson(mean, 1.0)
-    variance = (count - 1) / count * ((left_out - mean) ** 2).sum()
-    effective = mean * (1 - mean) / variance if variance > 0 else count
-    effective = min(effective * (_NORMAL_95 / _t(count - 1)) ** 2, items)
-    return wilson(mean * effective, effective)
+    values, weights, codes = _items(values, units, weights)
+    mean, count = float(values @ weights / weights.sum()), int(codes.max()) + 1
+    kinds = np.zeros(len(values), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    if kinds.max() + 1 >= count:
+        kinds = np.zeros(len(values), dtype=int)  # a unit for each stratum: nothing tells them apart
+    squares = np.bincount(codes, weights=weights**2)
+    alike = np.bincount(codes, weights=weights) ** 2 - squares
+    deviations = values - (np.bincount(kinds, weights=values) / np.bincount(kinds))[kinds]
+    items = weights.sum() ** 2 / (squares.sum() + _correlation(deviations, codes, kinds) * alike.sum())
+    spread = mean * (1 - mean)
+    if spread > 0:
+        variance = (weights**2 @ deviations**2) / squares.sum() * len(values) / (len(values) - kinds.max())
+        # Few values may look alike by chance; as if a further unit had the widest spread that values from 0 to 1 can have.
+        variance = (count * variance + spread) / (count + 1)
+        items *= spread / variance
+    return bounded_interval(mean, [(spread / items, count - 1 - int(kinds.max())), more], items)
+
+
+def bounded_interval(value: float, parts: list[tuple[float, float]], items: float) -> tuple:
+    """95 % interval of a value from 0 to 1 whose variance is known: Wilson's, with as many items as have that variance.
+
+    Parameters
+    ----------
+    value
+        Any measure on a scale from 0 to 1.
+    parts
+        Variance and degrees of freedom of each independent source of error.
+    items
+        Effective number of items to take where the value is 0 or 1, and no variance can be seen.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+
+    References
+    ----------
+    Satterthwaite 1946, An approximate distribution of estimates of variance components.
+    """
+    value = min(max(value, 0.0), 1.0)
+    variance, spread = sum(part for part, _ in parts), value * (1 - value)
+    effective = spread / variance if variance > 0 and spread > 0 else items
+    freedom = min(free for _, free in parts)
+    if variance > 0:
+        freedom = variance**2 / sum(part**2 / max(free, 1.0) for part, free in parts if part > 0)
+    return wilson(min(value * effective, effective), effective, t_point(max(freedom, 1.0)))
 
 
 def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple) -> tuple:
@@ -239,7 +258,7 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
     Parameters
     ----------
     won, compared
-        (p, n) result of each pair and whether it counts, as of `pair_auc`.
+        (p, n) result of each pair and whether it counts, see `wins`.
     units
         (p,) name of the independent unit (compound, well) that each positive belongs to; a negative is one by itself.
     strata
@@ -253,60 +272,102 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
     References
     ----------
     Newcombe 2006, Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2, method 5.
+    The t distribution takes the place of the normal one: with 8 wells and skewed distances that is too narrow.
     """
-    value = float(np.where(compared, won, 0.0).sum() / compared.sum())
     pairs = np.asarray(compared, dtype=np.float64)
+    value = float(np.where(pairs > 0, won, 0.0).sum() / pairs.sum())
     totals = pairs.sum(axis=1)
-    places = np.divide((won * pairs).sum(axis=1), totals, out=np.zeros(len(totals)), where=totals > 0)
-    shrink = min(1.0, _effective_share(places[totals > 0], np.asarray(units)[totals > 0]))
+    placed = totals > 0
+    places = (np.where(pairs > 0, won, 0.0).sum(axis=1)[placed]) / totals[placed]
+    _, codes = np.unique(np.asarray(units, dtype=str)[placed], return_inverse=True)
+    sizes = np.bincount(codes)
+    alike = _correlation(places - places.mean(), codes, np.zeros(len(places), dtype=int))
+    independent = 1 / (1 + alike * ((sizes**2).sum() / len(places) - 1))
     parts = []
     for name in np.unique(np.asarray(strata[0], dtype=str)):
-        rows, columns = (np.asarray(s, dtype=str) == name for s in strata)
+        rows, columns = (np.asarray(names, dtype=str) == name for names in strata)
         share = pairs[np.ix_(rows, columns)].sum() / pairs.sum()
         if share > 0:
-            parts.append((share, max(1.0, rows.sum() * shrink), columns.sum()))
+            parts.append((share, max(1.0, rows.sum() * independent), columns.sum()))
+    share, m, n = np.array(parts).T
+    point = t_point(max(1.0, float((m + n - 2).sum())))
 
-    def variance(area: float) -> float:
-        total = 0.0
-        for share, m, n in parts:
-            middle = (m + n) / 2 - 1
-            total += share**2 * area * (1 - area) / (m * n) * (1 + middle * ((1 - area) / (2 - area) + area / (1 + area)))
-        return total
+    def error(area: float) -> float:
+        curved = 1 + ((m + n) / 2 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
+        return float(np.sqrt((share**2 * area * (1 - area) / (m * n) * curved).sum()))
 
-    def root(low: float, high: float, sign: int) -> float:
-        for _ in range(60):
-            middle = (low + high) / 2
-            outside = abs(value - middle) > _NORMAL_95 * np.sqrt(variance(middle))
-            low, high = (middle, high) if outside == (sign < 0) else (low, middle)
-        return float((low + high) / 2)
+    def limit(outside: float) -> float:
+        inside = value
+        for _ in range(40):
+            middle = (outside + inside) / 2
+            if abs(value - middle) > point * error(middle):
+                outside = middle
+            else:
+                inside = middle
+        return float(inside)
 
-    return root(0.0, value, -1), root(value, 1.0, 1)
-
-
-def _effective_share(values: np.ndarray, units: np.ndarray) -> float:
-    """How many independent items a mean of these is worth, as a share of their number; 1 where units are no matter."""
-    mean, left_out = _jackknife(values, units, None)
-    count, spread = len(left_out), values.var(ddof=1) if len(values) > 1 else 0.0
-    if count < 2 or spread == 0:
-        return count / len(values)
-    variance = (count - 1) / count * ((left_out - mean) ** 2).sum()
-    return float(spread / len(values) / variance) if variance > 0 else 1.0
+    return limit(0.0), limit(1.0)
 
 
-def _jackknife(values, units, weights) -> tuple[float, np.ndarray]:
-    """Weighted mean, and the means without each of the units, (U,)."""
-    values = np.asarray(values, dtype=np.float64)
-    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
-    codes = np.arange(len(values)) if units is None else np.unique(np.asarray(units, dtype=str), return_inverse=True)[1]
-    total, weight = (np.bincount(codes, weights=w) for w in (values * weights, weights))
-    mean = float(total.sum() / weight.sum())
-    if len(total) < 2:
-        return mean, np.array([mean])
-    return mean, (total.sum() - total) / (weight.sum() - weight)
+def spearman_interval(first: np.ndarray, second: np.ndarray) -> tuple:
+    """95 % interval of Spearman's rank correlation of two (n,) arrays: the jackknife over items on Fisher's scale, with t.
+
+    Fisher's transform of normal variables has a known variance. That of ranks of few doses is larger or smaller, and the
+    jackknife sees which. It is held at half of the known one at least: a perfect curve stays perfect whichever item is left
+    out.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound; -1 and 1 where there are fewer than four items; NaN twice where an array is constant.
+
+    References
+    ----------
+    Fisher 1921, On the probable error of a coefficient of correlation; Efron and Stein 1981, The jackknife estimate of
+    variance.
+    """
+    count = len(first)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan"), float("nan")
+    if count < 4:
+        return -1.0, 1.0
+    others = np.flatnonzero(~np.eye(count, dtype=bool)).reshape(count, -1) % count
+    end = 1 - 1 / count**2  # a correlation of 1 is infinite on Fisher's scale
+    both = np.append(spearman(first, second), spearman(np.asarray(first)[others], np.asarray(second)[others]))
+    value, *left_out = np.arctanh(np.clip(both[np.isfinite(both)], -end, end))
+    variance = (count - 1) ** 2 / count * np.var(left_out) if left_out else 0.0
+    half = t_point(count - 1) * np.sqrt(max(variance, 0.5 / (count - 3)))
+    return float(np.tanh(value - half)), float(np.tanh(value + half))
 
 
-def _t(freedom: int) -> float:
+def t_point(freedom: float) -> float:
     """Two-sided 95 % point of the t distribution."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.975))
+    return float(stdtrit(freedom, 0.975)) if np.isfinite(freedom) else _NORMAL_95
+
+
+def _items(values, units, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values and weights as numbers, (n,) each, and the number of each item's unit, (n,)."""
+    values = np.asarray(values, dtype=np.float64)
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    codes = np.arange(len(values)) if units is None else np.unique(np.asarray(units, dtype=str), return_inverse=True)[1]
+    return values, weights, codes
+
+
+def _correlation(deviations: np.ndarray, codes: np.ndarray, kinds: np.ndarray) -> float:
+    """Intraclass correlation, 0 to 1, of deviations from the mean of their stratum; 1 where all are 0, as nothing is seen.
+
+    By the mean squares between and within units; numbers of units and of strata are (n,) each.
+    """
+    sizes = np.bincount(codes)
+    within_freedom, between_freedom = len(codes) - len(sizes), len(sizes) - kinds.max() - 1
+    if not deviations.any() or between_freedom < 1:
+        return 1.0
+    if within_freedom == 0:
+        return 0.0
+    means = np.bincount(codes, weights=deviations) / sizes
+    between = (sizes * means**2).sum() / between_freedom
+    within = ((deviations - means[codes]) ** 2).sum() / within_freedom
+    size = (len(codes) - (sizes[codes] / np.bincount(kinds)[kinds]).sum()) / between_freedom
+    return float(np.clip((between - within) / (between + (size - 1) * within), 0.0, 1.0))

@@ -32,6 +32,7 @@ TASK = "look at the cells, not at the background"
 NEEDS = ("encoder", "samples")
 REQUIRES = ()
 LEVEL = None
+UNIT = "well"
 METRICS = {
     "foreground_share": {"range": [0, 1], "better": "higher", "reference": "Caron et al. 2021, arXiv:2104.14294"},
     "iou": {"range": [0, 1], "better": "higher", "reference": "Caron et al. 2021, arXiv:2104.14294"},
@@ -76,7 +77,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        ``foreground_share`` and ``iou`` with bootstrap intervals over wells; also with the samples' attention exchanged.
+        ``foreground_share`` and ``iou`` with intervals over wells; also with the samples' attention exchanged.
     details
         Part ``item``: each sample's values. Part ``attention``: for the samples to be shown one row per map and head, with
         the grid's ``rows`` and ``columns``, the patch's size in pixels, and ``attention`` as a list, row by row. Part
@@ -108,13 +109,14 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     chosen = table.iloc[rows]
     wells = (chosen["Metadata_Plate"].astype(str) + "/" + chosen["Metadata_Well"].astype(str)).to_numpy()
     items = pd.DataFrame({"part": "item", "settings": "", "item": chosen["Sample"].astype(str).to_numpy(), "well": wells})
+    items["unit"] = wells
     even = (inside / area).mean(axis=(1, 2))
     scores, parts = [], []
     for metric, score in (("foreground_share", foreground_share), ("iou", iou)):
         extra = (config.mass,) if metric == "iou" else ()
         values = score(mean, inside, area, *extra)
-        low, high = statistics.bootstrap(lambda some, values=values: values[some].mean(), len(rows), seed, units=wells)
-        scores.append(Score(metric, float(values.mean()), low, high, len(rows)))
+        low, high = statistics.share_interval(values, wells)
+        scores.append(Score(metric, float(values.mean()), low, high, len(rows), unit=UNIT, units=len(set(wells))))
         draws = np.random.default_rng(seed)
         control = [score(mean[_others(len(rows), draws)], inside, area, *extra).mean() for _ in range(config.permutations)]
         scores += shuffled(metric, control, len(rows))

@@ -21,6 +21,7 @@ TASK = "follow a compound's effect along its dose"
 NEEDS = ("profiles",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well", "Metadata_Control", "Metadata_Compound")
 LEVEL = "well"
+UNIT = "well"
 METRICS = {
     "spearman": {
         "range": [-1, 1],
@@ -50,7 +51,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        ``spearman`` of each compound (``settings`` names it) with a bootstrap interval over wells; also with doses shuffled.
+        ``spearman`` of each compound (``settings`` names it) with an interval over wells; also with doses shuffled.
     details
         Parts ``curve`` (each well's dose and distance), ``left_out`` and ``reason``.
 
@@ -80,11 +81,9 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             )
             continue
         value = float(statistics.spearman(dose, distance))
-        generator = np.random.default_rng(seed)
-        rows = generator.integers(len(dose), size=(statistics.DRAWS, len(dose)))
-        low, high = statistics.percentiles(statistics.spearman(dose[rows], distance[rows]))
-        scores.append(Score("spearman", value, low, high, len(dose), settings))
-        drawn = generator.permuted(np.tile(dose, (config.permutations, 1)), axis=1)
+        low, high = statistics.spearman_interval(dose, distance)
+        scores.append(Score("spearman", value, low, high, len(dose), settings, unit=UNIT, units=len(dose)))
+        drawn = np.random.default_rng(seed).permuted(np.tile(dose, (config.permutations, 1)), axis=1)
         draws = statistics.spearman(drawn, np.broadcast_to(distance, drawn.shape))
         scores += shuffled("spearman", draws, len(dose), settings)
         parts.append(curve.assign(part="curve", metric="spearman", settings=settings))

@@ -21,6 +21,7 @@ TASK = "know a cell again when it is turned"
 NEEDS = ("encoder", "samples")
 REQUIRES = ()
 LEVEL = None
+UNIT = "well"
 METRICS = {
     "retrieval": {"range": [0, 1], "better": "higher", "reference": "Lenc and Vedaldi 2015, arXiv:1411.5908"},
 }
@@ -45,7 +46,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        ``retrieval`` with a Wilson interval; also with copies shuffled.
+        ``retrieval`` with an interval over wells (over samples, where these have none); also with copies shuffled.
     details
         Part ``item``: each sample, how it was turned, and value 1 if it was found.
 
@@ -67,8 +68,9 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     similarity = np.round(_unit(copies) @ _unit(originals).T, 6)
     found = similarity.argmax(axis=1)
     right = found == np.arange(len(rows))
-    low, high = statistics.wilson(int(right.sum()), len(right))
-    scores = [Score("retrieval", float(right.mean()), low, high, len(right))]
+    unit, units = _units(inputs.samples.table.iloc[rows])
+    low, high = statistics.share_interval(right, units)
+    scores = [Score("retrieval", float(right.mean()), low, high, len(right), unit=unit, units=len(set(units)))]
     draws = [float((found == generator.permutation(len(rows))).mean()) for _ in range(config.permutations)]
     scores += shuffled("retrieval", draws, len(rows))
     items = pd.DataFrame(
@@ -77,12 +79,20 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             "metric": "retrieval",
             "settings": "",
             "item": inputs.samples.table["Sample"].iloc[rows].astype(str).to_numpy(),
+            "unit": units,
             "quarter_turns": [ways[number][0] for number in drawn],
             "mirrored": [ways[number][1] for number in drawn],
             "value": right.astype(float),
         }
     )
     return scores, pd.concat([items, reasons([])], ignore_index=True)
+
+
+def _units(table: pd.DataFrame) -> tuple[str, np.ndarray]:
+    """What is independent, and its name for each sample, (N,): cells of one well look alike."""
+    if {"Metadata_Plate", "Metadata_Well"} <= set(table.columns):
+        return UNIT, (table["Metadata_Plate"].astype(str) + "/" + table["Metadata_Well"].astype(str)).to_numpy()
+    return "sample", table["Sample"].astype(str).to_numpy()
 
 
 def turn(image: np.ndarray, quarter_turns: int, mirror: bool) -> np.ndarray:

@@ -1,8 +1,8 @@
 """How much of a label can be read from the embeddings by a linear classifier?
 
 Logistic regression on standardised features of single samples, by cross-validation with whole groups (plates, by default)
-held out; balanced accuracy over all held-out samples. Samples without a label are not used. Intervals come from drawing
-wells, not samples: samples of one well are alike.
+held out; balanced accuracy over all held-out samples. Samples without a label are not used. Samples of one well are alike,
+and so are wells of one compound: what is independent are compounds, where labels have several of them, else wells.
 
 [0] Alain and Bengio 2016, Understanding intermediate layers using linear classifier probes, arXiv:1610.01644
 """
@@ -21,6 +21,7 @@ TASK = "read the mechanism, or another label, from single cells"
 NEEDS = ("embeddings",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None
+UNIT = "compound"
 METRICS = {
     "balanced_accuracy": {"range": [0, 1], "better": "higher", "reference": "Alain and Bengio 2016, arXiv:1610.01644"},
 }
@@ -54,7 +55,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        ``balanced_accuracy`` with a bootstrap interval over wells; also with labels shuffled among wells.
+        ``balanced_accuracy`` with an interval over compounds or wells; also with labels shuffled among wells.
     details
         Parts ``item`` (each sample; value 1 if its label was predicted), ``confusion`` and ``reason``.
 
@@ -70,18 +71,19 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     folds = _folds(groups, config.folds, seed)
     predicted = _predict(values, labels, folds, config.regularisation)
 
-    def interval_of(rows):
-        return balanced_accuracy(labels[rows], predicted[rows])
-
     value = balanced_accuracy(labels, predicted)
-    low, high = statistics.bootstrap(interval_of, len(labels), seed, draws=500, units=wells)
-    scores = [Score("balanced_accuracy", value, low, high, len(labels))]
+    unit, units = _units(table, labels, wells)
+    items = pd.DataFrame({"item": table["Sample"].astype(str).to_numpy(), "well": wells, "unit": units})
+    items = items.assign(truth=labels, predicted=predicted, value=(labels == predicted).astype(float), weight=_weights(labels))
+    # Classes are fixed: that one of them is read better than another is no spread of units.
+    low, high = statistics.share_interval(items["value"], units, items["weight"], strata=labels)
+    scores = [Score("balanced_accuracy", value, low, high, len(labels), unit=unit, units=len(set(units)))]
     generator, draws = np.random.default_rng(seed), []
     for _ in range(config.permutations):
         drawn = _permuted(labels, wells, generator)
         draws.append(balanced_accuracy(drawn, _predict(values, drawn, folds, config.regularisation)))
     scores += shuffled("balanced_accuracy", draws, len(labels))
-    return scores, _details(table["Sample"].astype(str).to_numpy(), wells, labels, predicted, stated)
+    return scores, _details(items, stated)
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -89,6 +91,27 @@ def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     _, codes = np.unique(labels, return_inverse=True)
     right = np.bincount(codes, weights=(labels == predicted).astype(float))
     return float((right / np.bincount(codes)).mean())
+
+
+def _weights(labels: np.ndarray) -> np.ndarray:
+    """Weight of each sample in the balanced accuracy, (N,): each class has the same in all."""
+    _, codes = np.unique(labels, return_inverse=True)
+    totals = np.bincount(codes)
+    return 1 / (len(totals) * totals[codes])
+
+
+def _units(table: pd.DataFrame, labels: np.ndarray, wells: np.ndarray) -> tuple[str, np.ndarray]:
+    """What is independent, compound or well, and its name for each sample, (N,).
+
+    Compounds count where a label has several: the label of a compound itself, or of its dose, is read well by well.
+    """
+    if "Metadata_Compound" not in table:
+        return "well", wells
+    compounds = plain(table, "Metadata_Compound").astype(str)
+    named = compounds != ""
+    if (pd.Series(compounds[named]).groupby(labels[named]).nunique() < 2).all():
+        return "well", wells
+    return UNIT, np.where(named, compounds, wells)
 
 
 def _labelled(config: Config, table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
@@ -152,9 +175,7 @@ def _permuted(labels: np.ndarray, wells: np.ndarray, generator: np.random.Genera
     return generator.permutation(labels)
 
 
-def _details(samples, wells, labels, predicted, stated: list[str]) -> pd.DataFrame:
-    items = pd.DataFrame({"item": samples, "well": wells, "truth": labels, "predicted": predicted})
-    items["value"] = (labels == predicted).astype(float)
+def _details(items: pd.DataFrame, stated: list[str]) -> pd.DataFrame:
     confusion = items.groupby(["truth", "predicted"], as_index=False).size().rename(columns={"size": "count"})
     named = (("item", items), ("confusion", confusion))
     parts = [part.assign(part=name, metric="balanced_accuracy", settings="") for name, part in named]

@@ -35,6 +35,7 @@ TASK = "match compounds by mechanism of action"
 NEEDS = ("profiles",)
 REQUIRES = ("Metadata_Compound", "Metadata_MoA")
 LEVEL = "treatment"
+UNIT = "compound"
 ALTERNATIVES = True
 METRICS = {
     "nsc": {"range": [0, 1], "better": "higher", "reference": "Ljosa et al. 2013, doi:10.1177/1087057113503553"},
@@ -60,7 +61,8 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        ``nsc`` and ``nscb`` with Wilson intervals; each also with mechanisms shuffled among compounds.
+        ``nsc`` and ``nscb`` with intervals over compounds, whose treatments are matched rightly or wrongly together; each
+        also with mechanisms shuffled among compounds.
     details
         Parts ``pair`` (each treatment with its neighbour), ``confusion`` (counts of mechanism and predicted mechanism),
         ``left_out`` and ``reason``.
@@ -99,8 +101,9 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             stated.append(f"{metric}: no treatment has a partner of the same mechanism that may be matched.")
             continue
         right = mechanisms[neighbours[eligible]] == mechanisms[eligible]
-        low, high = statistics.wilson(int(right.sum()), len(right))
-        scores.append(Score(metric, float(right.mean()), low, high, len(right), settings))
+        units = compounds[eligible]
+        low, high = statistics.share_interval(right, units)
+        scores.append(Score(metric, float(right.mean()), low, high, len(right), settings, unit=UNIT, units=len(set(units))))
         draws = _shuffled(compounds, mechanisms, pairs, neighbours, config.permutations, seed)
         scores += shuffled(metric, draws, len(right), settings)
     return scores, pd.concat([*parts, reasons(stated)], ignore_index=True)
@@ -212,6 +215,7 @@ def _details(
         similarity=similarity[np.flatnonzero(eligible), neighbours[eligible]],
     )
     items["correct"] = (items["moa"] == items["neighbour_moa"]).astype(float)
+    items["unit"] = items["compound"]
     counted = items.rename(columns={"moa": "truth", "neighbour_moa": "predicted"})
     confusion = counted.groupby(["truth", "predicted"], as_index=False).size().rename(columns={"size": "count"})
     left = text[~eligible].assign(

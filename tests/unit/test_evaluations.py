@@ -13,6 +13,7 @@ from tests.unit import made_samples
 
 NAMES = plugins.names("evaluations")
 OWN = ("control_separation", "dose_response", "linear_probe", "moa_matching", "retrieval")
+UNITS = ("compound", "well", "plate", "sample")
 ROW = {"dataset": "d", "samples": "s", "method": "m", "seed": "0", "epoch": "final", "profile": "p"}
 
 
@@ -72,6 +73,7 @@ def test_constants_are_literals_that_planning_can_read(name):
     assert constants["NEEDS"]
     assert all(column.startswith(("Metadata_", "Label_", "Split_")) for column in constants["REQUIRES"])
     assert "LEVEL" in constants
+    assert constants["UNIT"] in UNITS
     assert (constants["LEVEL"] is not None) == ("profiles" in constants["NEEDS"])
     for metric, facts in constants["METRICS"].items():
         assert metric == metric.lower()
@@ -120,6 +122,21 @@ def test_scores_are_in_range_above_their_shuffled_control(paths, name):
         assert (rows["n"] > 0).all()
     assert details.columns[0] == "part"
     assert about["metrics"] == metrics
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_scores_say_what_is_independent_and_items_which_they_belong_to(paths, name):
+    scores, details, _ = evaluate(paths, name)
+    real = scores[scores["control"] == "none"]
+    assert real["unit"].isin(UNITS).all()
+    assert (real["units"] >= 1).all()
+    items = details[details["part"].isin(["item", "pair"])]
+    for (metric, settings), rows in items.groupby(["metric", "settings"]):
+        value = (rows["correct"] if (rows["part"] == "pair").all() else rows["value"]).astype(float)
+        weight = rows["weight"].astype(float) if "weight" in rows else pd.Series(1.0, rows.index)
+        score = real[(real["metric"] == metric) & (real["settings"] == settings)].squeeze()
+        assert score["units"] == rows["unit"].nunique()
+        assert score["value"] == pytest.approx(np.average(value, weights=weight))
 
 
 @pytest.mark.parametrize("name", OWN)

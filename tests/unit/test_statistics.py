@@ -19,19 +19,40 @@ def test_wilson_refuses_an_empty_share():
         statistics.wilson(0, 0)
 
 
-def test_bootstrap_of_a_mean_is_as_wide_as_theory_says():
+def test_an_interval_of_a_mean_is_as_wide_as_theory_says():
     values = np.random.default_rng(1).normal(size=400)
-    low, high = statistics.bootstrap(lambda rows: values[rows].mean(), len(values), seed=0)
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.1)
-    assert (low, high) == statistics.bootstrap(lambda rows: values[rows].mean(), len(values), seed=0)
+    low, high = statistics.mean_interval(values)
+    assert high - low == pytest.approx(2 * 1.966 * values.std(ddof=1) / 20, rel=1e-3)
+    assert np.isnan(statistics.mean_interval(values, units=np.zeros(400))).all()
 
 
-def test_bootstrap_over_units_is_wider_where_units_are_alike():
-    units = np.repeat(np.arange(20), 20)
-    values = np.random.default_rng(1).normal(size=20)[units]
-    single = np.subtract(*statistics.bootstrap(lambda rows: values[rows].mean(), 400, seed=0))
-    whole = np.subtract(*statistics.bootstrap(lambda rows: values[rows].mean(), 400, seed=0, units=units))
-    assert whole / single > 3
+def test_a_share_of_independent_items_has_wilsons_interval():
+    right = np.repeat([1.0, 0.0], [101, 2])
+    assert statistics.share_interval(right) == pytest.approx(statistics.wilson(101, 103, statistics.t_point(102)))
+    assert statistics.share_interval(right, weights=np.full(103, 7.0)) == pytest.approx(statistics.share_interval(right))
+    low, high = statistics.share_interval(np.ones(12), units=np.repeat(["a", "b", "c"], 4))
+    assert (low, high) == pytest.approx(statistics.wilson(3, 3, statistics.t_point(2)))
+
+
+@pytest.mark.parametrize("interval", [statistics.mean_interval, statistics.share_interval])
+def test_copies_of_a_unit_tell_nothing_new(interval):
+    values = np.random.default_rng(1).random(20)
+    assert interval(np.repeat(values, 20), np.repeat(np.arange(20), 20)) == pytest.approx(interval(values), abs=0.01)
+
+
+def test_what_is_fixed_is_no_spread_of_units():
+    """Two classes of which one is always right, the other never: each unit tells what the next one will."""
+    right, units = np.repeat([1.0, 0.0], 40), np.repeat(np.arange(16), 5)
+    free = np.subtract(*statistics.share_interval(right, units))
+    fixed = np.subtract(*statistics.share_interval(right, units, strata=right))
+    assert fixed / free < 0.5
+
+
+def test_another_source_of_error_widens():
+    right = np.repeat([1.0, 0.0], [70, 30])
+    alone, both = statistics.share_interval(right), statistics.share_interval(right, more=(0.01, 2))
+    assert both[1] - both[0] > 2 * (alone[1] - alone[0])
+    assert 0 <= both[0] < both[1] <= 1
 
 
 def test_paired_bootstrap_sees_what_separate_intervals_hide():
@@ -58,3 +79,26 @@ def test_auc_counts_pairs_of_the_same_plate_and_halves_ties():
     value, low, high = statistics.pair_auc(won, compared, seed=0)
     assert value == 0.5
     assert 0 <= low <= value <= high <= 1
+
+
+def test_an_interval_of_an_auc_counts_independent_positives():
+    won, compared = np.ones((8, 16)), np.ones((8, 16))
+    strata = np.repeat("p", 8), np.repeat("p", 16)
+    wells = statistics.auc_interval(won, compared, np.arange(8), strata)
+    compounds = statistics.auc_interval(won, compared, np.arange(8) // 4, strata)
+    assert wells[1] == compounds[1] == 1
+    assert compounds[0] < wells[0] - 0.1
+    half = np.tile([1.0, 0.0], (8, 8))
+    low, high = statistics.auc_interval(half, compared, np.arange(8), strata)
+    assert low + high == pytest.approx(1)
+
+
+def test_an_interval_of_a_rank_correlation_stays_on_its_scale():
+    perfect = statistics.spearman_interval(np.arange(8), np.arange(8))
+    assert 0.8 < perfect[0] < perfect[1] <= 1
+    assert statistics.spearman_interval(np.arange(3), np.arange(3)) == (-1, 1)
+    assert np.isnan(statistics.spearman_interval(np.zeros(5), np.arange(5))).all()
+    x, y = np.random.default_rng(0).normal(size=(2, 50))
+    low, high = statistics.spearman_interval(x, x + y)
+    assert high - low == pytest.approx(0.36, abs=0.1)
+    assert statistics.spearman_interval(x, -x - y) == pytest.approx((-high, -low))
