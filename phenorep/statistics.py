@@ -219,29 +219,49 @@ def share_interval(
         # Few values may look alike by chance; as if a further unit had the widest spread that values from 0 to 1 can have.
         variance = (count * variance + spread) / (count + 1)
         items *= spread / variance
-    return bounded_interval(mean, [(spread / items, count - 1 - int(kinds.max())), more], items)
+    return _bounded(mean, [(spread / items, count - 1 - int(kinds.max())), more], items)
 
 
-def bounded_interval(value: float, parts: list[tuple[float, float]], items: float) -> tuple:
-    """95 % interval of a value from 0 to 1 whose variance is known: Wilson's, with as many items as have that variance.
+def jackknife_interval(
+    value: float, left_out: np.ndarray, items: float, more: tuple[float, float] = (0.0, np.inf)
+) -> tuple[float, float]:
+    """95 % interval of any measure on a scale from 0 to 1: Wilson's, with as many items as have the jackknife's variance.
 
     Parameters
     ----------
     value
-        Any measure on a scale from 0 to 1.
-    parts
-        Variance and degrees of freedom of each independent source of error.
+        The measure, from all units.
+    left_out
+        (U,) its values without each of the independent units; NaN where it is not defined then.
     items
-        Effective number of items to take where the value is 0 or 1, and no variance can be seen.
+        Number of independent items where the value is 0 or 1, and no variance can be seen.
+    more
+        As of `share_interval`.
 
     Returns
     -------
     tuple of float
-        Lower and upper bound.
+        Lower and upper bound; NaN twice where the value is NaN.
 
     References
     ----------
-    Satterthwaite 1946, An approximate distribution of estimates of variance components.
+    Efron and Stein 1981, The jackknife estimate of variance.
+    """
+    if np.isnan(value):
+        return float("nan"), float("nan")
+    left_out = left_out[np.isfinite(left_out)]
+    count, spread = len(left_out), value * (1 - value)
+    if count < 2:
+        return wilson(value, 1.0)
+    variance = (count - 1) / count * ((left_out - left_out.mean()) ** 2).sum()
+    variance = (count * variance + spread / items) / (count + 1)  # few units may look alike by chance
+    return _bounded(value, [(variance, count - 1), more], items)
+
+
+def _bounded(value: float, parts: list[tuple[float, float]], items: float) -> tuple[float, float]:
+    """Wilson's interval from variance and degrees of freedom of each source of error; `items` count at 0 and 1.
+
+    Degrees of freedom are pooled as in Satterthwaite 1946, An approximate distribution of estimates of variance components.
     """
     value = min(max(value, 0.0), 1.0)
     variance, spread = sum(part for part, _ in parts), value * (1 - value)

@@ -74,7 +74,9 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     value = balanced_accuracy(labels, predicted)
     unit, units = _units(table, labels, wells)
     items = pd.DataFrame({"item": table["Sample"].astype(str).to_numpy(), "well": wells, "unit": units})
-    items = items.assign(truth=labels, predicted=predicted, value=(labels == predicted).astype(float), weight=_weights(labels))
+    items = items.assign(
+        truth=labels, predicted=predicted, value=(labels == predicted).astype(float), weight=_weights(labels)
+    )
     # Classes are fixed: that one of them is read better than another is no spread of units.
     low, high = statistics.share_interval(items["value"], units, items["weight"], strata=labels)
     scores = [Score("balanced_accuracy", value, low, high, len(labels), unit=unit, units=len(set(units)))]

@@ -7,7 +7,7 @@ numbers of labels; the labels that are learnt from are drawn several times where
 `phenorep.quality.splits`). [0] has one split of single samples, one draw and, as its figures suggest, averages over batches:
 ``groups: '', draws: 1, average: batch_mean``.
 
-Intervals come from drawing test groups and draws of labels together. As the control, labels are shuffled among the groups
+Intervals are over groups of test samples and draws of labels. As the control, labels are shuffled among the groups
 that are learnt from. Learnt from another data set (key `train` of the evaluation's block), all labelled samples of the
 evaluated one are tested.
 
@@ -32,6 +32,7 @@ TASK = "find abnormal images with few labels"
 NEEDS = ("embeddings",)
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None
+UNIT = "well"
 TRAIN = True
 LABELLED = "Label_Quality"
 CURVE = "labels"
@@ -104,7 +105,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             results.append(_result(config, kind, count, design, values, tested))
     if not results:
         raise NotRun(" ".join([*stated, *design.stated]))
-    return scoring.summarise(design, results, stated, seed)
+    return scoring.summarise(design, results, stated)
 
 
 def _result(config: Config, kind: str, count: int, design: splits.Design, values, tested) -> scoring.Result:

@@ -25,6 +25,7 @@ TASK = "find abnormal images by training the encoder on few labels"
 NEEDS = ("encoder", "samples")
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None
+UNIT = "well"
 TRAIN = True
 CURVE = "labels"
 METRICS = {
@@ -98,7 +99,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
         images = fine_tuning.read(learnt[0], design.known.rows, encoder, device, *learnt[1:])
         tested = fine_tuning.read(samples, judged.rows[design.test], encoder, device, "samples", inputs.channels)
         results = [_result(config, count, design, encoder, images, tested) for count in design.counts]
-    return scoring.summarise(design, results, [], seed)
+    return scoring.summarise(design, results, [])
 
 
 def _result(config: Config, count: int, design: splits.Design, encoder, images, tested) -> scoring.Result:

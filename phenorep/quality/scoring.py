@@ -16,7 +16,7 @@ from phenorep.quality.splits import Design
 
 NAMES = ("accuracy", "f1", "auc")
 BATCH = 32  # of the study hcs_qc, for averages over batches
-_AT_ONCE = 2**21  # weights of bootstrap draws that are held together
+_AT_ONCE = 2**21  # weights of samples that are held together
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,33 @@ class Result:
     chosen: dict[str, float]  # hyperparameters that were searched
 
 
-def summarise(design: Design, results: list[Result], stated: list[str], seed: int) -> tuple[list[Score], pd.DataFrame]:
+def summarise(design: Design, results: list[Result], stated: list[str]) -> tuple[list[Score], pd.DataFrame]:
     """Scores with intervals and controls, and their details.
 
     Returns
     -------
     scores
-        Means over draws; intervals by drawing both groups of test samples and draws of labels with replacement.
+        Means over draws; intervals over both groups of test samples and draws of labels.
     details
-        Part ``item``: of each test sample, the share of draws in which it was told rightly, whose mean is the accuracy (not
-        with averages over batches). ``prediction``: ``truth``, mean ``probability`` and, where known, ``artefact``.
+        Part ``item``: of each test sample, the share of draws in which it was told rightly, whose mean by ``weight`` is the
+        accuracy. ``prediction``: ``truth``, mean ``probability`` and, where known, ``artefact``.
         ``confusion``: counts over all draws. ``draw``: each draw's value. ``chosen``: hyperparameters that were searched.
         ``reason``.
     """
     truth = design.judged.abnormal[design.test]
     batch = BATCH if design.config.average == "batch_mean" else None
+    groups = design.judged.groups[design.test]
+    independent = {"unit": unit(design.config.groups), "units": len(set(groups))}
     found, parts = [], []
     for result in results:
         values = metrics(truth, result.probabilities, batch)
         control = metrics(truth, result.control, batch)
-        limits = intervals(truth, result.probabilities, design.judged.groups[design.test], seed, batch)
+        limits = intervals(truth, result.probabilities, groups, batch)
         for name in NAMES:
             if np.isfinite(values[name]).any():
-                score = Score(name, float(np.nanmean(values[name])), *limits[name], len(truth), result.settings)
+                score = Score(
+                    name, float(np.nanmean(values[name])), *limits[name], len(truth), result.settings, **independent
+                )
                 found += [score, *shuffled(name, list(control[name]), len(truth), result.settings)]
         parts += _details(design, result, values)
     parts.append(reasons([*design.stated, *stated]))
@@ -75,26 +79,61 @@ def metrics(truth: np.ndarray, probabilities: np.ndarray, batch: int | None = No
     return {name: values[0] for name, values in _weighted(truth, probabilities, np.ones((1, len(truth))), batch).items()}
 
 
+def unit(groups: str) -> str:
+    """The name of what is independent, from the column of groups: Metadata_Well is a well, no column a sample."""
+    return groups.removeprefix("Metadata_").lower() or "sample"
+
+
 def intervals(
-    truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, seed: int, batch: int | None = None
+    truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, batch: int | None = None
 ) -> dict[str, tuple[float, float]]:
-    """95 % bootstrap intervals of the means over draws: groups (t,) of samples and draws (D,) are drawn with replacement."""
-    _, codes = np.unique(groups, return_inverse=True)
-    generator = np.random.default_rng(seed)
-    often = statistics.counts(int(codes.max()) + 1, generator)
-    draws = statistics.counts(len(probabilities), generator)
-    step = max(1, _AT_ONCE // len(truth))
+    """95 % intervals of the means over draws, {name: (low, high)}: over groups (t,) of samples, and over draws (D,).
+
+    Accuracy is a share; F1 and AUC are jackknifed over groups.
+    """
+    names, codes = np.unique(groups, return_inverse=True)
+    each = metrics(truth, probabilities, batch)
+    more = {name: _between(values) for name, values in each.items()}
+    right = ((probabilities > 0.5) == truth).mean(axis=0)
+    found = {"accuracy": statistics.share_interval(right, groups, _weights(len(truth), batch), more=more["accuracy"])}
+    left_out = _without(truth, probabilities, codes, batch)
+    both = [len(set(codes[truth == kind])) for kind in (False, True)]
+    # An AUC rests on the rarer class: of all wrong pairs, each of its groups has many.
+    independent = {"f1": len(names), "auc": min(len(names), 4 * both[0] * both[1] / sum(both))}
+    for name, items in independent.items():
+        value = float(_nan_mean(each[name][None])[0])
+        found[name] = statistics.jackknife_interval(value, left_out[name], items, more[name])
+    return found
+
+
+def _without(truth, probabilities, codes: np.ndarray, batch: int | None) -> dict[str, np.ndarray]:
+    """Means over draws without each of the groups, {name: (U,)}."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
-    for start in range(0, len(often), step):
-        rows = slice(start, start + step)
-        for name, values in _weighted(truth, probabilities, often[rows][:, codes], batch).items():
-            weights = draws[rows] * np.isfinite(values)
-            total = weights.sum(axis=1)
-            mean = np.divide(
-                (np.nan_to_num(values) * weights).sum(axis=1), total, np.full(len(total), np.nan), where=total > 0
-            )
-            found[name].append(mean)
-    return {name: statistics.percentiles(np.concatenate(values)) for name, values in found.items()}
+    groups = np.arange(codes.max() + 1)
+    step = max(1, _AT_ONCE // len(truth))
+    for start in range(0, len(groups), step):
+        kept = (groups[start : start + step, None] != codes).astype(float)
+        for name, values in _weighted(truth, probabilities, kept, batch).items():
+            found[name].append(_nan_mean(values))
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _between(values: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean of draws, and its degrees of freedom; none from a single draw."""
+    values = values[np.isfinite(values)]
+    return (float(values.var(ddof=1) / len(values)), len(values) - 1) if len(values) > 1 else (0.0, np.inf)
+
+
+def _weights(count: int, batch: int | None) -> np.ndarray:
+    """Weight of each sample in the accuracy, (t,): a batch has the same as any other."""
+    number = np.arange(count) // (batch or count)
+    sizes = np.bincount(number)
+    return 1 / (len(sizes) * sizes[number])
+
+
+def _nan_mean(values: np.ndarray) -> np.ndarray:
+    """Mean over draws of (B, D) values, leaving out those that are not defined, (B,)."""
+    return _divided(np.nan_to_num(values).sum(axis=1), np.isfinite(values).sum(axis=1))
 
 
 def _weighted(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray, batch: int | None) -> dict[str, np.ndarray]:
@@ -157,8 +196,9 @@ def _details(design: Design, result: Result, values: dict[str, np.ndarray]) -> l
     wells = (table["Metadata_Plate"].astype(str) + "/" + table["Metadata_Well"].astype(str)).to_numpy()[rows]
     items = pd.DataFrame({"item": table["Sample"].astype(str).to_numpy()[rows], "well": wells, "settings": result.settings})
     parts = []
-    if design.config.average == "samples":
-        parts.append(items.assign(part="item", metric="accuracy", value=(predicted == truth).mean(axis=0)))
+    weight = _weights(len(truth), BATCH if design.config.average == "batch_mean" else None)
+    right = {"value": (predicted == truth).mean(axis=0), "weight": weight, "unit": design.judged.groups[rows]}
+    parts.append(items.assign(part="item", metric="accuracy", **right))
     names = {False: NORMAL, True: ABNORMAL}
     parts.append(
         items.assign(part="prediction", truth=np.where(truth, ABNORMAL, NORMAL), probability=probability.mean(axis=0))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
+from phenorep import statistics
 from phenorep.quality import scoring, splits
 from phenorep.quality.scoring import Result
 from phenorep.quality.splits import LabelConfig
@@ -62,30 +63,54 @@ def test_batches_where_a_metric_is_not_defined_are_left_out():
     assert np.isnan(scoring.metrics(truth[:4], rated[:, :4])["auc"][0])
 
 
-def test_intervals_draw_groups_and_draws():
+def test_intervals_are_over_groups_and_draws():
     truth, probabilities = predictions(300, draws=4)
-    alone = scoring.intervals(truth, probabilities, np.arange(300), seed=0)
-    wells = scoring.intervals(truth, probabilities, np.arange(300) // 30, seed=0)
+    alone = scoring.intervals(truth, probabilities, np.arange(300))
+    wells = scoring.intervals(truth, probabilities, np.arange(300) // 30)
     value = scoring.metrics(truth, probabilities)
     for name in scoring.NAMES:
         low, high = alone[name]
         assert low < value[name].mean() < high
-    # Draws that differ widen it, also where all samples are of one group.
+    # Draws that differ widen it.
     apart = np.stack([truth.astype(float), np.full(300, 0.6), np.full(300, 0.6)])
-    one = scoring.intervals(truth, apart, np.zeros(300), seed=0)["accuracy"]
-    assert one[1] - one[0] > 0.3
+    drawn, alike = (scoring.intervals(truth, rated, np.arange(300))["accuracy"] for rated in (apart, apart[[1, 1, 1]]))
+    assert drawn[1] - drawn[0] > 0.3 > alike[1] - alike[0]
+    # One group alone tells next to nothing.
+    for low, high in scoring.intervals(truth, probabilities, np.zeros(300)).values():
+        assert high - low > 0.7
     assert wells["accuracy"] != alone["accuracy"]
     # A normal interval of a share, for single samples and one draw.
-    low, high = scoring.intervals(truth, probabilities[:1], np.arange(300), seed=0)["accuracy"]
+    low, high = scoring.intervals(truth, probabilities[:1], np.arange(300))["accuracy"]
     share = value["accuracy"][0]
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 300), rel=0.15)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 300), rel=0.02)
+
+
+def test_intervals_hold_at_the_end_of_the_scale():
+    truth = np.arange(130) % 2 == 0
+    rated = np.where(truth, 0.9, 0.1)[None]
+    # With averages over batches, the two samples of the last one decide as much as the 32 of any other.
+    for batch, least in ((None, 0.96), (32, 0.9)):
+        for low, high in scoring.intervals(truth, rated, np.arange(130), batch).values():
+            assert least < low < 0.98
+            assert high == 1
+
+
+def test_the_interval_of_an_auc_is_newcombes_nearly():
+    """The jackknife's variance against the one that Newcombe takes, of 40 abnormal and 90 normal samples."""
+    generator = np.random.default_rng(3)
+    truth = np.arange(130) < 40
+    rated = 1 / (1 + np.exp(-generator.normal(truth * 1.5, 1)))
+    low, high = scoring.intervals(truth, rated[None], np.arange(130))["auc"]
+    won = statistics.wins(rated[truth], rated[~truth])
+    strata = np.zeros(40), np.zeros(90)
+    assert (low, high) == pytest.approx(statistics.auc_interval(won, np.ones_like(won), np.arange(40), strata), abs=0.03)
 
 
 def test_intervals_do_not_depend_on_how_many_weights_are_held(monkeypatch):
     truth, probabilities = predictions(50)
-    whole = scoring.intervals(truth, probabilities, np.arange(50) // 5, seed=0)
+    whole = scoring.intervals(truth, probabilities, np.arange(50) // 5)
     monkeypatch.setattr(scoring, "_AT_ONCE", 300)
-    parts = scoring.intervals(truth, probabilities, np.arange(50) // 5, seed=0)
+    parts = scoring.intervals(truth, probabilities, np.arange(50) // 5)
     for name, limits in whole.items():
         assert parts[name] == pytest.approx(limits)
 
@@ -98,7 +123,7 @@ def test_details_stand_behind_the_scores(average):
     probabilities = np.clip(truth + np.random.default_rng(0).normal(0, 0.5, (3, 40)), 0, 1)
     control = np.random.default_rng(1).random((4, 40))
     result = Result("classifier=knn, labels=60", probabilities, control, {"neighbours": 3})
-    scores, details = scoring.summarise(made, [result], ["something"], 0)
+    scores, details = scoring.summarise(made, [result], ["something"])
     assert [(score.metric, score.control) for score in scores] == [
         (name, kind) for name in ("accuracy", "f1", "auc") for kind in ("none", "shuffled")
     ]
@@ -108,11 +133,10 @@ def test_details_stand_behind_the_scores(average):
         assert drawn.loc[drawn["metric"] == name, "value"].mean() == pytest.approx(value)
         assert (drawn["metric"] == name).sum() == 3
     items = details[details["part"] == "item"]
-    if average == "samples":
-        assert items["value"].mean() == pytest.approx(values["accuracy"])
-        assert items["item"].nunique() == len(items) == 40
-    else:
-        assert items.empty  # their mean is not the metric
+    assert np.average(items["value"].astype(float), weights=items["weight"]) == pytest.approx(values["accuracy"])
+    assert items["item"].nunique() == len(items) == 40
+    wells = items["unit"].nunique()
+    assert all((score.unit, score.units) == ("well", wells) for score in scores if score.control == "none")
     told = details[details["part"] == "prediction"]
     assert set(zip(told["truth"], told["artefact"], strict=True)) == {("normal", ""), ("abnormal", "debris")}
     np.testing.assert_allclose(told["probability"].astype(float), probabilities.mean(axis=0))
