@@ -7,6 +7,7 @@ import numpy as np
 # Two-sided 95 % point of the normal distribution.
 _NORMAL_95 = 1.959963984540054
 DRAWS = 1000
+_AT_ONCE = 2**22  # numbers that are ranked together
 
 
 def wilson(successes: float, n: float, point: float = _NORMAL_95) -> tuple[float, float]:
@@ -351,11 +352,15 @@ def spearman_interval(first: np.ndarray, second: np.ndarray) -> tuple:
         return float("nan"), float("nan")
     if count < 4:
         return -1.0, 1.0
-    others = np.flatnonzero(~np.eye(count, dtype=bool)).reshape(count, -1) % count
+    first, second = np.asarray(first), np.asarray(second)
+    left_out, places, step = [], np.arange(count - 1), max(1, _AT_ONCE // count)
+    for start in range(0, count, step):
+        others = places + (places >= np.arange(start, min(start + step, count))[:, None])
+        left_out.append(spearman(first[others], second[others]))
     end = 1 - 1 / count**2  # a correlation of 1 is infinite on Fisher's scale
-    both = np.append(spearman(first, second), spearman(np.asarray(first)[others], np.asarray(second)[others]))
-    value, *left_out = np.arctanh(np.clip(both[np.isfinite(both)], -end, end))
-    variance = (count - 1) ** 2 / count * np.var(left_out) if left_out else 0.0
+    value, left_out = (np.arctanh(np.clip(part, -end, end)) for part in (spearman(first, second), np.concatenate(left_out)))
+    left_out = left_out[np.isfinite(left_out)]
+    variance = (count - 1) ** 2 / count * left_out.var() if left_out.size else 0.0
     half = t_point(count - 1) * np.sqrt(max(variance, 0.5 / (count - 3)))
     return float(np.tanh(value - half)), float(np.tanh(value + half))
 

@@ -291,8 +291,21 @@ def test_invariance_finds_turned_cells_again(tmp_path):
         table = contracts.read_scores(tmp_path / "s.csv").set_index("control")
         assert table.loc["shuffled", "value"] < 0.3
         assert table.loc["none", "n"] == 20
+        assert table.loc["none", "unit"] == "well"
+        items = contracts.read_table(tmp_path / "d.parquet", "details")
+        assert items["unit"].nunique() == table.loc["none", "units"] < 20
         scores[recipe] = table.loc["none", "value"]
     assert scores["pixel_statistics"] > 0.9  # intensities do not turn
+
+
+def test_samples_without_wells_are_independent_themselves():
+    from phenorep.evaluations import invariance
+
+    table = pd.DataFrame({"Sample": ["a", "b"], "Metadata_Plate": "p", "Metadata_Well": ["A01", "A01"]})
+    unit, units = invariance._units(table)
+    assert (unit, units.tolist()) == ("well", ["p/A01", "p/A01"])
+    unit, units = invariance._units(table[["Sample"]])
+    assert (unit, units.tolist()) == ("sample", ["a", "b"])
 
 
 def test_turned_images_keep_their_pixels():

@@ -56,6 +56,38 @@ def test_classes_weigh_alike():
     assert linear_probe.balanced_accuracy(labels, np.array(["a"] * 10)) == 0.5
 
 
+def test_compounds_are_independent_where_a_label_has_several_else_wells():
+    table = samples()
+    alone = run(table)[0]["none"]
+    assert (alone.unit, alone.units) == ("well", 18)
+    place = table["Metadata_Well"].str[-1].astype(int)
+    table["Metadata_Compound"] = "c" + place.astype(str)  # two of each mechanism
+    found, details = run(table)
+    assert (found["none"].unit, found["none"].units) == ("compound", 6)
+    assert set(details.loc[details["part"] == "item", "unit"]) == {f"c{number}" for number in range(6)}
+    assert found["none"].value == alone.value
+    for target in ("Metadata_Compound", "Metadata_Treatment"):
+        table["Metadata_Treatment"] = table["Metadata_Compound"] + " " + table["Metadata_Plate"].str[-1]
+        read = run(table, target=target, groups="Metadata_Well", permutations=1)[0]["none"]
+        assert (read.unit, read.units) == ("well", 18)
+
+
+def test_wells_without_a_compound_stand_for_themselves():
+    table = samples()
+    place = table["Metadata_Well"].str[-1].astype(int)
+    table["Metadata_Compound"] = ("c" + place.astype(str)).where(place > 0, "")
+    found, _ = run(table)
+    assert (found["none"].unit, found["none"].units) == ("compound", 5 + 3)
+
+
+def test_weights_make_the_mean_the_metric():
+    _, details = run(samples(signal=1).iloc[:-25])
+    items = details[details["part"] == "item"]
+    value = np.average(items["value"].astype(float), weights=items["weight"])
+    labels, predicted = (items[column].to_numpy(dtype=str) for column in ("truth", "predicted"))
+    assert value == pytest.approx(linear_probe.balanced_accuracy(labels, predicted))
+
+
 def test_samples_without_label_are_not_used_and_many_are_drawn_by_seed():
     table = samples()
     table.loc[table["Metadata_Well"] == "A00", "Metadata_MoA"] = ""
