@@ -211,6 +211,7 @@ def test_scores_details_and_their_control(made):
     real = scores[scores["control"] == "none"].set_index("metric")
     assert (real["ci_low"] <= real["value"]).all()
     assert (real["value"] <= real["ci_high"]).all()
+    assert (real["unit"] == "well").all()
     assert (real["n"] == 12).all()
     items = details[details["part"] == "item"]
     for metric, rows in items.groupby("metric"):
