@@ -168,7 +168,14 @@ def pair_auc(won: np.ndarray, compared: np.ndarray, seed: int, draws: int = DRAW
     return float(won.sum() / compared.sum()), low, high
 
 
-def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
+def mean_interval(
+    values: np.ndarray,
+    units: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+    inside: bool = False,
+) -> tuple:
     """95 % interval of a (weighted) mean whose items come in independent units, by the t distribution over units.
 
     Parameters
@@ -179,6 +186,13 @@ def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: 
         (n,) name of the unit that each item belongs to, such as its compound; None: each item is a unit.
     weights
         (n,) of the items in the mean; None: all alike.
+    reference
+        (c,) means without each of the controls that all items are compared with, whose choice varies the mean as well.
+    strata
+        (c,) names of the plates that these controls were chosen on; None: all are of one.
+    inside
+        Whether values lie from 0 to 1: the interval is made of the mean's logit, so that it stays inside and is as skewed as
+        such values are.
 
     Returns
     -------
@@ -193,9 +207,23 @@ def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: 
     count = len(left_out)
     if count < 2:
         return float("nan"), float("nan")
-    error = np.sqrt((count - 1) / count * ((left_out - mean) ** 2).sum())
-    half = _t(count - 1) * error
-    return float(mean - half), float(mean + half)
+    variance = (count - 1) / count * ((left_out - mean) ** 2).sum() + reference_variance(reference, strata)
+    half = _t(count - 1) * np.sqrt(variance)
+    if not inside:
+        return float(mean - half), float(mean + half)
+    if not 0 < mean < 1 or variance == 0:
+        return wilson(min(max(mean, 0.0), 1.0) * count, count)
+    logit, half = np.log(mean / (1 - mean)), half / (mean * (1 - mean))
+    return tuple(float(1 / (1 + np.exp(-end))) for end in (logit - half, logit + half))
+
+
+def reference_variance(without: np.ndarray | None, strata: np.ndarray | None = None) -> float:
+    """Variance of a score over the choice of its controls, by the jackknife: see `mean_interval`; 0 without any."""
+    if without is None or len(without) < 2:
+        return 0.0
+    codes = np.zeros(len(without), int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    parts = [without[codes == code] for code in range(codes.max() + 1)]
+    return float(sum((len(part) - 1) / len(part) * ((part - part.mean()) ** 2).sum() for part in parts))
 
 
 def share_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
