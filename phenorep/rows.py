@@ -1,6 +1,6 @@
 """A table whose features lie in one array, which steps change in place: a million cells are not held twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,11 @@ class Rows:
         metadata = self.metadata.iloc[rows]
         values = pd.DataFrame(self.values[rows], columns=self.columns, index=metadata.index, copy=False)
         return pd.concat([metadata, values], axis=1)
+
+    def taken(self, chosen: np.ndarray) -> "Rows":
+        """Some of the rows, (N,) bool."""
+        values = self.values.T[:, chosen].T  # each feature's values lie together here too
+        return replace(self, metadata=self.metadata[chosen].reset_index(drop=True), values=values)
 
     def room(self, count: int) -> np.ndarray:
         """An array for (N, count) new features: that of the old ones where they fit in."""

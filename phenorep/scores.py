@@ -17,7 +17,8 @@ _IDENTIFYING = (
 # What stands in place of dataset/samples where features were computed elsewhere (see `imported`).
 _ELSEWHERE = "elsewhere"
 # What labels may have shown, from nothing to the very wells; of several encoders the one that has seen most decides.
-LEAKS = ("none", "unknown", "compound", "well")
+# ``control``: they told control wells from treated ones, which is what a score relative to controls asks.
+LEAKS = ("none", "unknown", "compound", "well", "control")
 
 
 def collect(paths: Iterable[str | Path], out: str | Path, details: Iterable[str | Path] = ()) -> None:
@@ -72,13 +73,16 @@ def trained_on_text(about: dict) -> str:
     return "; ".join(sorted(names))
 
 
-def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | None = None) -> str:
+def leak(
+    sources: list[dict], table: pd.DataFrame, dataset: str, target: str | None = None, with_controls: bool = False
+) -> str:
     """What of the evaluated rows the training labels showed, one of `LEAKS`.
 
     Labels count that name a compound, treatment, dose, mechanism or control, or that the evaluation itself predicts.
     ``well``: those of these very wells were shown; a source that does not list its wells and has no condition ``where``
-    showed all of its dataset. ``compound``: only those of other wells, with a compound, treatment or mechanism that stands
-    in the table. ``unknown``: the features were computed elsewhere. Rows that a source held out were not shown by it.
+    showed all of its dataset. ``control``: they told controls among these wells from treated ones. ``compound``: only those
+    of other wells, with a compound, treatment or mechanism that the table has. ``unknown``: the features were computed
+    elsewhere. Rows that a source held out were not shown by it.
 
     Parameters
     ----------
@@ -90,8 +94,10 @@ def leak(sources: list[dict], table: pd.DataFrame, dataset: str, target: str | N
         Their dataset's name.
     target
         The column that the evaluation predicts, if it does.
+    with_controls
+        Whether the evaluation compares wells with negative controls.
     """
-    return most(_shown(source, table, dataset, target) for source in sources)
+    return most(_shown(source, table, dataset, target, with_controls) for source in sources)
 
 
 def most(leaks: Iterable[str]) -> str:
@@ -99,7 +105,7 @@ def most(leaks: Iterable[str]) -> str:
     return max(leaks, key=LEAKS.index, default="none")
 
 
-def _shown(source: dict, table: pd.DataFrame, dataset: str, target: str | None) -> str:
+def _shown(source: dict, table: pd.DataFrame, dataset: str, target: str | None, with_controls: bool = False) -> str:
     """What one source's labels showed of the rows."""
     if source["samples"] == _ELSEWHERE:
         return "unknown"
@@ -109,10 +115,18 @@ def _shown(source: dict, table: pd.DataFrame, dataset: str, target: str | None) 
     if held and held["column"] in table:
         table = table[~alternatives.held_out(held, table)]
     if _same_wells(source, table, dataset):
-        return "well"
+        return "control" if with_controls and _both_kinds(source, table, dataset) else "well"
     shown = {"Metadata_Compound": source.get("compounds")} | (source.get("shown") or {})
     found = (column in table and set(map(str, values or ())) & _values(table[column]) for column, values in shown.items())
     return "compound" if any(found) else "none"
+
+
+def _both_kinds(source: dict, table: pd.DataFrame, dataset: str) -> bool:
+    """Whether a source's labels were of some of the table's controls and of some of its other wells."""
+    if "Metadata_Control" not in table:
+        return False
+    negative = (table["Metadata_Control"] == "negative").to_numpy(dtype=bool)
+    return all(_same_wells(source, table[kind], dataset) for kind in (negative, ~negative))
 
 
 def _sources(value) -> list[dict]:

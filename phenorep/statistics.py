@@ -6,7 +6,6 @@ import numpy as np
 
 # Two-sided 95 % point of the normal distribution.
 _NORMAL_95 = 1.959963984540054
-DRAWS = 1000
 _AT_ONCE = 2**22  # numbers that are ranked together
 
 
@@ -43,11 +42,6 @@ def percentiles(draws: np.ndarray) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(draws, (0.025, 0.975))
     return float(low), float(high)
-
-
-def counts(n: int, generator: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
-    """How often each of `n` items stands in each bootstrap draw, (draws, n): weights are faster than gathered rows."""
-    return generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
 
 
 def paired_bootstrap(
@@ -112,35 +106,15 @@ def wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     return (difference > 0) + 0.5 * (difference == 0)
 
 
-def pair_auc(won: np.ndarray, compared: np.ndarray, seed: int, draws: int = DRAWS) -> tuple[float, float, float]:
-    """Area under the ROC curve as the share of compared pairs ranked right, with a bootstrap interval over both kinds.
-
-    Parameters
-    ----------
-    won
-        (p, n) result of each pair, see `wins`.
-    compared
-        (p, n) whether a pair counts: pairs of different plates do not.
-
-    Returns
-    -------
-    tuple of float
-        Value, lower and upper bound.
-    """
-    compared = np.asarray(compared, dtype=np.float64)
-    won = np.where(compared > 0, won, 0.0)
-    generator = np.random.default_rng(seed)
-    positive, negative = (counts(size, generator, draws) for size in won.shape)
-    total = ((positive @ compared) * negative).sum(axis=1)
-    right = ((positive @ won) * negative).sum(axis=1)
-    low, high = percentiles(np.divide(right, total, out=np.full(draws, np.nan), where=total > 0))
-    return float(won.sum() / compared.sum()), low, high
-
-
-def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: np.ndarray | None = None) -> tuple:
+def mean_interval(
+    values: np.ndarray,
+    units: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+    inside: bool = False,
+) -> tuple:
     """95 % interval of a (weighted) mean whose items come in independent units, by the t distribution over units.
-
-    For values from 0 to 1 `share_interval` holds better: it stays in the range, and is right near its ends.
 
     Parameters
     ----------
@@ -150,6 +124,12 @@ def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: 
         (n,) name of the unit that each item belongs to, such as its compound; None: each item is a unit.
     weights
         (n,) of the items in the mean; None: all alike.
+    reference
+        (c,) means without each of the controls that all items are compared with, whose choice varies the mean as well.
+    strata
+        (c,) names of the plates that these controls were chosen on; None: all are of one.
+    inside
+        Whether values lie from 0 to 1: the interval is that of `share_interval`, which stays inside and holds near the ends.
 
     Returns
     -------
@@ -160,14 +140,27 @@ def mean_interval(values: np.ndarray, units: np.ndarray | None = None, weights: 
     ----------
     Efron and Stein 1981, The jackknife estimate of variance.
     """
+    if inside:
+        freedom = np.inf if reference is None else len(reference) - 1
+        return share_interval(values, units, weights, more=(reference_variance(reference, strata), freedom))
     values, weights, codes = _items(values, units, weights)
     total, weight = (np.bincount(codes, weights=w) for w in (values * weights, weights))
     count, mean = len(total), float(total.sum() / weight.sum())
     if count < 2:
         return float("nan"), float("nan")
     left_out = (total.sum() - total) / (weight.sum() - weight)
-    half = t_point(count - 1) * np.sqrt((count - 1) / count * ((left_out - mean) ** 2).sum())
+    variance = (count - 1) / count * ((left_out - mean) ** 2).sum() + reference_variance(reference, strata)
+    half = t_point(count - 1) * np.sqrt(variance)
     return float(mean - half), float(mean + half)
+
+
+def reference_variance(without: np.ndarray | None, strata: np.ndarray | None = None) -> float:
+    """Variance of a score over the choice of its controls, by the jackknife: see `mean_interval`; 0 without any."""
+    if without is None or len(without) < 2:
+        return 0.0
+    codes = np.zeros(len(without), int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    parts = [without[codes == code] for code in range(codes.max() + 1)]
+    return float(sum((len(part) - 1) / len(part) * ((part - part.mean()) ** 2).sum() for part in parts))
 
 
 def share_interval(

@@ -2,15 +2,18 @@
 
 An evaluation declares its ``TASK`` in a biologist's words ("Which representation should I use to ...?"), what it ``NEEDS``,
 the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for each of its ``METRICS`` range, direction and
-reference. It may declare that it can evaluate each row in features of its own
-(``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set (``TRAIN = True``, the key
-``train``), that of embeddings it reads those rows alone that have a label (``LABELLED``, a column), and along which key of
-their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
+reference, and its independent ``UNIT``, which intervals resample. An evaluation that compares with negative controls needs
+the ``chain``, to make profiles anew that have not seen them (`phenorep.cross_fitting`). One may declare that it can evaluate
+each row in features of its own (``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set
+(``TRAIN = True``, the key ``train``), that of embeddings it reads those rows alone that have a label (``LABELLED``, a
+column), and along which key of their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
 ``evaluate(config, inputs, seed)``, which returns scores and details. Details are one table; its first column, ``part``, says
 what a row is:
 
 - ``item``: ``item`` (a well, a sample), ``metric``, ``settings`` and ``value``, of which the metric is the mean;
 - ``pair``: the same for matched treatments, ``treatment`` and ``correct``; from both, methods are compared item by item;
+  Both have the column ``unit`` (the independent unit of the item) and may have ``weight``, of the item in the mean;
+- ``reference``: ``item`` (a control well) and the metric's ``value`` without it; ``null``: ``value``, ``chance`` of a draw;
 - ``confusion``: ``truth``, ``predicted``, ``count``; ``curve``: ``compound``, ``dose``, ``distance``, ``control``;
 - ``left_out``, ``reason``: what could not be computed, and the ``reason``.
 """
@@ -61,6 +64,7 @@ class Inputs:
     benchmark: Path | None = None
     compute: dict = field(default_factory=dict)
     alternatives: dict[str, dict] = field(default_factory=dict)  # see `phenorep.alternatives`; empty: the same for all rows
+    chain: object | None = None  # cross_fitting.Chain: the embeddings and the steps that made the profiles of them
     train: "Inputs | None" = None  # the same of another sample set, which is learnt from; None: the rows themselves
     subset: tuple[str, str] | None = None  # column and value of the rows to evaluate; tables hold these alone already
 
@@ -80,6 +84,7 @@ def make(
     scores_out: str,
     details_out: str,
     channels: list[str] | None = None,
+    steps: list | None = None,
 ) -> None:
     """Evaluate, once or once per subset, and write tidy scores and their details.
 
@@ -99,6 +104,8 @@ def make(
         The configuration's block: which device.
     channels
         The samples' channels that take the places of the encoder's, in its order; None: the same names.
+    steps
+        That make the profiles of the embeddings, for an evaluation that needs the ``chain``.
 
     Raises
     ------
@@ -110,7 +117,7 @@ def make(
     use = evaluation["use"]
     module = plugins.load("evaluations", use)
     config = plugins.configure(module.Config, evaluation.get("keys") or {}, f"evaluations: {use}")
-    whole, table, about = _open(module, inputs, encoder, compute)
+    whole, table, about = _open(module, inputs, encoder, compute, steps)
     whole = replace(whole, channels=tuple(channels) if channels else None)
     lacking = [name for name in module.REQUIRES if name not in table]
     if lacking:
@@ -125,7 +132,7 @@ def make(
         except UserError as error:
             raise UserError(f"{inputs.get(module.NEEDS[0]) or encoder}: {use}: {error}") from error
         evaluated = table.iloc[part.rows(table)]
-        leak = _leak(about, evaluated, row["dataset"], getattr(config, "target", None))
+        leak = _leak(about, evaluated, row["dataset"], getattr(config, "target", None), "chain" in module.NEEDS)
         found += [vars(score) | {"subset": subset, "leak": leak} for score in part_scores]
         details.append(part_details.assign(subset=subset))
     details = pd.concat(details, ignore_index=True)
@@ -192,7 +199,7 @@ def distances(values: np.ndarray, negative: np.ndarray, plates: np.ndarray) -> n
     return found
 
 
-def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inputs, pd.DataFrame, dict]:
+def _open(module, inputs: dict, encoder: str | None, compute: dict, steps: list | None) -> tuple[Inputs, pd.DataFrame, dict]:
     """Open all inputs; also the table whose rows are evaluated and the facts about the encoder."""
     opened, about = {"compute": compute}, {}
     for kind in ("profiles", "embeddings"):
@@ -200,6 +207,10 @@ def _open(module, inputs: dict, encoder: str | None, compute: dict) -> tuple[Inp
             opened[kind] = _table(inputs, kind, getattr(module, "LABELLED", None))
             about = about or contracts.about(inputs.get(kind))
             opened["alternatives"] = about.get("alternatives") or {}
+    if "chain" in module.NEEDS:
+        from phenorep.cross_fitting import Chain
+
+        opened["chain"] = Chain.read(inputs.get("embeddings"), steps or [])
     if "benchmark" in module.NEEDS:
         opened["benchmark"] = Path(inputs.get("benchmark"))
     if "encoder" in module.NEEDS:
@@ -250,11 +261,11 @@ def _samples(inputs: dict, start: str = ""):
     return samples
 
 
-def _leak(about: dict, table: pd.DataFrame, dataset: str, target: str | None) -> str:
+def _leak(about: dict, table: pd.DataFrame, dataset: str, target: str | None, with_controls: bool) -> str:
     """What of the evaluated rows the labels showed, of each row those that its own features were trained on."""
     own = about.get("alternatives") or {}
     if not own:
-        return scores.leak(scores.trained_on(about), table, dataset, target)
+        return scores.leak(scores.trained_on(about), table, dataset, target, with_controls)
     owner = alternatives.owners(own, table)
     sources = [scores.trained_on(about["encoder"]["members"][member]) for member in own]
     return scores.most(scores.leak(s, table[owner == number], dataset, target) for number, s in enumerate(sources))

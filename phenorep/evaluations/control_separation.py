@@ -1,12 +1,18 @@
 """Can positive-control (or all treated) wells be told from negative-control wells?
 
-``auc``: area under the ROC curve of a linear discriminant with a shrunken covariance, on wells it has not seen. With several
-plates that hold both kinds each plate is left out in turn, and only wells of the same plate are compared. On a single plate
-every pair of one positive and one negative well is left out in turn (drawn pairs, if there are more than `max_pairs`), and
-the score is the share of left-out pairs that are ranked right, ties counting half.
+Profiles are cross-fitted (see `phenorep.cross_fitting`): a well is compared with a control in a profile that was not fitted
+on this control, and its plate's reference is made of the controls that the profile was fitted on.
+
+``auc``: area under the ROC curve of a linear discriminant with a shrunken covariance, on wells it has not seen. It learns
+from the fitted controls and the treated wells. With several plates that hold both kinds each plate is left out in turn, and
+only wells of the same plate are compared. On a single plate every pair of a treated and a hidden control well is compared by
+a discriminant that has seen neither (drawn pairs, if there are more than `max_pairs`). The score is the share of pairs that
+are ranked right, ties counting half.
 
 ``auc_distance``: the same comparison, within plates, without a classifier: by the Euclidean distance of a well to the
-centroid of its plate's negative controls; for a negative control itself, to the centroid of the others.
+centroid of its plate's fitted controls.
+
+Each has its null (see `phenorep.nulls`). Plates with fewer than three negative-control wells are left out, and named.
 
 [0] Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices,
     doi:10.1016/S0047-259X(03)00096-4
@@ -15,24 +21,28 @@ centroid of its plate's negative controls; for a negative control itself, to the
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from phenorep import statistics
+from phenorep import nulls, statistics
+from phenorep.cross_fitting import FEWEST_CONTROLS, Chain, CrossFit, Space, well_names
 from phenorep.errors import NotRun
-from phenorep.evaluations import Inputs, Score, distances, plain, reasons, shuffled
-from phenorep.profiles import features, negatives
+from phenorep.evaluations import Inputs, Score, plain, reasons
+from phenorep.profiles import negatives
 
 TASK = "tell treated wells from negative controls"
-NEEDS = ("profiles",)
+NEEDS = ("profiles", "chain")
 REQUIRES = ("Metadata_Plate", "Metadata_Well", "Metadata_Control")
 LEVEL = "well"
+UNIT = "compound"
 METRICS = {
     "auc": {"range": [0, 1], "better": "higher", "reference": "Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4"},
     "auc_distance": {"range": [0, 1], "better": "higher", "reference": "Hanley and McNeil 1982, Radiology 143:29"},
 }
+CHANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,11 +51,24 @@ class Config:
 
     positive: Literal["positive", "treated"] = "positive"  # treated: every well that is no negative control
     max_pairs: int = 300  # on a single plate: more left-out pairs cost time and narrow nothing
-    permutations: int = 10  # of labels within plates, for the shuffled control; a fifth of the pairs serves for each
+    null_draws: int = 20  # of control wells that play treated ones; each makes the profile anew, fold by fold
 
     def __post_init__(self):
-        if self.max_pairs < 1 or self.permutations < 1:
-            raise ValueError("max_pairs and permutations must be 1 or more")
+        if self.max_pairs < 1 or self.null_draws < 2:
+            raise ValueError("max_pairs must be 1 or more, null_draws 2 or more")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Pairs of a treated and a control well, (p, n): whether they were ranked right, and which count."""
+
+    won: np.ndarray
+    compared: np.ndarray
+
+    @property
+    def value(self) -> float:
+        """The area under the ROC curve; NaN if no pair counts."""
+        return float(self.won[self.compared].mean()) if self.compared.any() else float("nan")
 
 
 def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd.DataFrame]:
@@ -54,41 +77,77 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        ``auc`` and ``auc_distance`` with bootstrap intervals over wells; each also with labels shuffled within plates.
+        ``auc`` and ``auc_distance`` with intervals over treated units (compounds, where all treated wells are compared, else
+        wells) and control wells; each also as its null.
     details
-        Parts ``item`` (each positive well; value is the share of negative wells that it was ranked above) and ``reason``.
+        Parts ``item`` (each treated well; value is the share of control wells that it was ranked above), ``reference`` (each
+        control well; value is the score without it), ``null`` and ``reason``.
 
     Raises
     ------
     NotRun
-        If no plate has a positive well and two negative ones.
+        If no plate has a treated well and three negative controls.
     UserError
         If no well is a negative control.
     """
-    table, labels, plates, stated = _wells(config, inputs.profiles)
-    values, scores, items = features(table), [], []
-    generator = np.random.default_rng(seed)
-    drawn = [_permuted(labels, plates, generator) for _ in range(config.permutations)]
-    names = table["Metadata_Plate"].to_numpy(dtype=object) + "/" + table["Metadata_Well"].to_numpy(dtype=object)
-    for metric in METRICS:
-        if metric == "auc" and labels.sum() < 2:
+    table, positive, stated = _wells(config, inputs.profiles)
+    chain = inputs.chain or Chain.of(inputs.profiles)
+    ranked = rank(table, ~positive, CrossFit(chain, table, ~positive, seed), seed, config.max_pairs)
+    # A fifth of the pairs serves for each draw.
+    drawn = partial(_drawn, seed=seed, max_pairs=-(-config.max_pairs // 5))
+    null = nulls.measure(chain, table, ~positive, drawn, config.null_draws, seed)
+    stated += [null.reason] if null.reason else []
+    unit, units = _units(config, table[positive])
+    plates, names = plain(table, "Metadata_Plate"), well_names(table)
+    scores, parts = [], [null.details()]
+    for metric, result in ranked.items():
+        if not result.compared.any():
             stated.append("auc needs at least two positive wells: one to leave out, one to learn from.")
             continue
-
-        def ranked(chosen, pairs, metric=metric):
-            if metric == "auc_distance":
-                return _by_distance(values, chosen, plates)
-            return _by_discriminant(values, chosen, plates, pairs, seed)
-
-        won, compared = ranked(labels, config.max_pairs)
-        value, low, high = statistics.pair_auc(won, compared, seed)
-        scores.append(Score(metric, value, low, high, len(labels)))
-        scores += shuffled(metric, [_share(*ranked(chosen, -(-config.max_pairs // 5))) for chosen in drawn], len(labels))
-        items.append(_items(metric, names[labels], won, compared))
-    return scores, pd.concat([*items, reasons(stated)], ignore_index=True)
+        strata = plates[positive], plates[~positive]
+        low, high = statistics.auc_interval(result.won, result.compared, units, strata)
+        about = {"unit": unit, "units": len(set(units)), "chance": CHANCE, "validity": null.validity(metric)}
+        scores.append(Score(metric, result.value, low, high, len(table), **about))
+        scores += null.scores(metric)
+        parts += _details(metric, names, positive, units, result)
+    return scores, pd.concat([*(part for part in parts if len(part)), reasons(stated)], ignore_index=True)
 
 
-def discriminant(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def rank(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, Ranked]:
+    """Compare each treated well with each control of its plate, in the space that hid the control.
+
+    Parameters
+    ----------
+    table
+        (N rows) treated and control wells.
+    negative
+        (N,) bool: controls.
+    fits
+        Their profiles.
+    seed
+        Of the pairs that are drawn on a single plate.
+    """
+    plates = plain(table, "Metadata_Plate")
+    positive = ~negative
+    same = plates[positive][:, None] == plates[negative][None, :]
+    found = {name: Ranked(np.zeros(same.shape), np.zeros(same.shape, bool)) for name in METRICS}
+    wanted = same
+    if len(set(plates)) == 1:
+        wanted = np.zeros(same.size, bool)
+        wanted[np.random.default_rng(seed).permutation(same.size)[:max_pairs]] = True
+        wanted = wanted.reshape(same.shape)
+    for space in fits.spaces():
+        columns = np.flatnonzero(space.hidden[negative])
+        distance = _distances(space, plates)
+        found["auc_distance"].won[:, columns] = statistics.wins(distance[positive], distance[space.hidden])
+        found["auc_distance"].compared[:, columns] = same[:, columns]
+        if positive.sum() >= 2:
+            found["auc"].won[:, columns] = _by_discriminant(space, positive, plates, wanted[:, columns])
+            found["auc"].compared[:, columns] = wanted[:, columns]
+    return found
+
+
+def discriminant(values: np.ndarray, labels: np.ndarray, floor: np.ndarray | None = None) -> np.ndarray:
     """Direction of a linear discriminant with a Ledoit-Wolf covariance, (F,): higher is more positive.
 
     Features are first brought to standard deviation 1 within the two kinds, so that shrinking treats them alike.
@@ -99,10 +158,13 @@ def discriminant(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         (N, F) rows to learn from.
     labels
         (N,) bool, both kinds present.
+    floor
+        (F,) below which a feature's variation is rounding; None: it follows from the values.
     """
     centres = values[labels].mean(axis=0), values[~labels].mean(axis=0)
     within = values - np.where(labels[:, None], *centres)
     tiny = np.finfo(np.float32).eps * np.abs(values).max(axis=0)
+    tiny = tiny if floor is None else np.maximum(tiny, floor)
     deviation = within.std(axis=0)
     # What does not vary within the kinds is scaled by its variation between them; what never varies has no say.
     deviation = np.where(deviation > tiny, deviation, values.std(axis=0))
@@ -126,7 +188,8 @@ def discriminant(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (difference - within.T @ np.linalg.solve(product, within @ difference)) / ridge / deviation
 
 
-def _wells(config: Config, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, list[str]]:
+def _wells(config: Config, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """The wells to compare, which of them are treated, and what is left out."""
     table = table.sort_values(["Metadata_Plate", "Metadata_Well"], kind="stable", ignore_index=True)
     negative = negatives(table, ", or leave this evaluation out of the study")
     control = plain(table, "Metadata_Control")
@@ -135,65 +198,81 @@ def _wells(config: Config, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarra
     usable, stated = [], []
     for plate in sorted(set(plates)):
         counts = positive[plates == plate].sum(), negative[plates == plate].sum()
-        if counts[0] >= 1 and counts[1] >= 2:
+        if counts[0] >= 1 and counts[1] >= FEWEST_CONTROLS:
             usable.append(plate)
         else:
             wells = f"{counts[0]} {config.positive} and {counts[1]} negative-control wells"
-            stated.append(f"plate {plate} is left out: it has {wells}; 1 and 2 are needed.")
+            stated.append(f"plate {plate} is left out: it has {wells}; 1 and {FEWEST_CONTROLS} are needed.")
     if not usable:
         remedy = "Mark positive controls in the dataset's Metadata_Control, or set 'positive: treated'."
         raise NotRun(" ".join(["no plate has wells to compare:", *stated[:3], *([] if positive.any() else [remedy])]))
     kept = np.isin(plates.astype(str), usable) & (positive | negative)
-    return table[kept].reset_index(drop=True), positive[kept], plates[kept], stated
+    return table[kept].reset_index(drop=True), positive[kept], stated
 
 
 def _holds_something(table: pd.DataFrame) -> np.ndarray:
     """Which wells hold a compound or another perturbation: an empty well is neither treated nor a control."""
-    known = [name for name in ("Metadata_Compound", "Metadata_Perturbation") if name in table]
-    if not known:
+    columns = [name for name in ("Metadata_Compound", "Metadata_Perturbation") if name in table]
+    if not columns:
         return np.ones(len(table), dtype=bool)
-    return np.any([plain(table, name) != "" for name in known], axis=0)
+    return np.any([plain(table, name) != "" for name in columns], axis=0)
 
 
-def _permuted(labels: np.ndarray, plates: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    drawn = labels.copy()
-    for plate in sorted(set(plates)):
+def _units(config: Config, treated: pd.DataFrame) -> tuple[str, np.ndarray]:
+    """What is independent among the treated wells, and its name for each of them."""
+    if config.positive == "treated":
+        for column in ("Metadata_Compound", "Metadata_Perturbation"):
+            # A well that names none of the one holds the other.
+            if column in treated and (values := plain(treated, column).astype(str)).all():
+                return "compound", values
+    return "well", well_names(treated)
+
+
+def _drawn(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, tuple]:
+    """Value and chance of each metric, for the null."""
+    return {name: (result.value, CHANCE) for name, result in rank(table, negative, fits, seed, max_pairs).items()}
+
+
+def _distances(space: Space, plates: np.ndarray) -> np.ndarray:
+    """Euclidean distance (N,) of each well to the centroid of its plate's fitted controls."""
+    distance = np.empty(len(plates))
+    for plate in set(plates):
         rows = plates == plate
-        drawn[rows] = generator.permutation(labels[rows])
-    return drawn
+        centroid = space.values[rows & space.fitted].mean(axis=0)
+        distance[rows] = np.linalg.norm(space.values[rows] - centroid, axis=1)
+    return distance
 
 
-def _by_distance(values: np.ndarray, labels: np.ndarray, plates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    found = distances(values, ~labels, plates)
-    return statistics.wins(found[labels], found[~labels]), plates[labels][:, None] == plates[~labels][None, :]
-
-
-def _by_discriminant(values, labels, plates, max_pairs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _by_discriminant(space: Space, positive: np.ndarray, plates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Pairs (p, h) of treated and hidden wells ranked right; only those that are `wanted` are computed on a single plate."""
+    values, labels = space.values, positive
+    learnt = space.fitted | positive
     if len(set(plates)) > 1:
-        found = np.empty(len(values))
+        rated = np.empty(len(values))
         for plate in set(plates):
+            others = learnt & (plates != plate)
             rows = plates == plate
-            found[rows] = values[rows] @ discriminant(values[~rows], labels[~rows])
-        # Scores of different folds have different scales: only wells of one plate are compared.
-        return statistics.wins(found[labels], found[~labels]), plates[labels][:, None] == plates[~labels][None, :]
-    positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
-    won, compared = np.zeros((len(positive), len(negative))), np.zeros((len(positive), len(negative)), bool)
-    pairs = np.random.default_rng(seed).permutation(won.size)[:max_pairs]
-    for p, n in zip(*np.unravel_index(pairs, won.shape), strict=True):
-        kept = np.ones(len(values), bool)
-        kept[[positive[p], negative[n]]] = False
-        direction = discriminant(values[kept], labels[kept])
-        difference = (values[positive[p]] - values[negative[n]]) @ direction
-        won[p, n], compared[p, n] = (difference > 0) + 0.5 * (difference == 0), True
-    return won, compared
+            rated[rows] = values[rows] @ discriminant(values[others], labels[others], space.floor)
+        # Ratings of different plates have different scales: only wells of one plate are compared.
+        return statistics.wins(rated[positive], rated[space.hidden])
+    won = np.zeros(wanted.shape)
+    hidden = np.flatnonzero(space.hidden)
+    for number in np.flatnonzero(wanted.any(axis=1)):
+        left_out = np.flatnonzero(positive)[number]
+        rows = learnt.copy()
+        rows[left_out] = False  # the hidden wells are not learnt from either
+        rated = (values[left_out] - values[hidden]) @ discriminant(values[rows], labels[rows], space.floor)
+        won[number] = (rated > 0) + 0.5 * (rated == 0)
+    return won
 
 
-def _share(won: np.ndarray, compared: np.ndarray) -> float:
-    return float(won[compared].mean())
-
-
-def _items(metric: str, names: np.ndarray, won: np.ndarray, compared: np.ndarray) -> pd.DataFrame:
-    n = compared.sum(axis=1)
-    value = np.divide((won * compared).sum(axis=1), n, out=np.zeros(len(n)), where=n > 0)
-    items = pd.DataFrame({"part": "item", "metric": metric, "settings": "", "item": names, "value": value, "pairs": n})
-    return items[n > 0]
+def _details(metric: str, names: np.ndarray, positive: np.ndarray, units: np.ndarray, ranked: Ranked) -> list[pd.DataFrame]:
+    won = np.where(ranked.compared, ranked.won, 0.0)
+    pairs = ranked.compared.sum(axis=1)
+    value = np.divide(won.sum(axis=1), pairs, out=np.zeros(len(pairs)), where=pairs > 0)
+    shared = {"metric": metric, "settings": ""}
+    items = pd.DataFrame({"part": "item", **shared, "item": names[positive], "value": value, "weight": pairs, "unit": units})
+    left = ranked.compared.sum() - ranked.compared.sum(axis=0)
+    without = np.divide(won.sum() - won.sum(axis=0), left, out=np.full(len(left), np.nan), where=left > 0)
+    reference = pd.DataFrame({"part": "reference", **shared, "item": names[~positive], "value": without})
+    return [items[pairs > 0], reference[(left > 0) & ranked.compared.any(axis=0)]]

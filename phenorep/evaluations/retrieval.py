@@ -3,48 +3,53 @@
 ``map_activity``: each well of a treatment ranks the treatment's other wells and the negative controls of its own plate by
 cosine similarity; the average precision is high where the treatment's wells come first. The mean over a treatment's wells is
 its mean average precision (mAP), the score the mean over treatments. ``share_active`` is the share of treatments whose mAP
-is above chance: q < `threshold`.
+is above chance: q < `threshold`. Profiles are cross-fitted (see `phenorep.cross_fitting`): a replicate's rank is the number
+of controls ahead of it, each counted in the profile that was not fitted on this control. Both have their null
+(`phenorep.nulls`), in which control wells play treated ones.
 
 ``map_consistency``: each treated well ranks the wells of other compounds; relevant are those of the same mechanism. The mAP
 is the mean over a mechanism's wells, the score the mean over mechanisms, and ``share_consistent`` as above. Wells of the
-same compound are not in the lists: they would be found for being replicates.
+same compound are not in the lists: they would be found for being replicates. No control is compared, so profiles are those
+that were fitted on all of them.
 
 Wells, not treatments, are read: a treatment's profile has no replicates to be found, nor controls to be told from.
 
-Tests are copairs': a well's random lists have as many relevant and other wells as its own, a group's null value is the mean
-over its wells' lists, p is the share of `null_size` draws above the mAP (plus 1 in both counts), q is after Benjamini and
-Hochberg. Draws are seeded by the lengths of the list: copairs keeps them in the user's folder, where a second run would find
-those of another. Of equally similar wells (to 12 decimals) those that are not relevant come first, so that a collapsed
-encoder's profiles are worth little; copairs ranks them last, and would give such profiles 1.
+Tests are those of `phenorep.average_precision`. Of equally similar wells (to 12 decimals) those that are not relevant come
+first, so that a collapsed encoder's profiles are worth little; copairs ranks them last, and would give such profiles 1.
 
-Wells of one compound are not independent, as the tests of consistency take them to be: where many wells stand for few
-compounds, p is too small, and the score with shuffled mechanisms shows by how much.
+Wells of one compound are not independent, as the tests of consistency take them to be: where there are many wells of few
+compounds, p is too small, and the score with shuffled mechanisms shows by how much. Intervals of the activity resample
+compounds, and add what another choice of control wells would change.
 
-Left out, listed and not counted: treatments of one well, wells on plates without negative controls, mechanisms of one
-compound, wells without mechanism. Compounds are perturbations where the table has no compounds.
+Left out, listed and not counted: treatments of one well, wells on plates with fewer than three negative controls, mechanisms
+of one compound, wells without mechanism. Compounds are perturbations where the table has no compounds.
 
 [0] Kalinin et al. 2025, A versatile information retrieval framework for evaluating profile strength and similarity,
     doi:10.1038/s41467-025-60306-2
 [1] cytomining/copairs
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from phenorep import statistics
+from phenorep import average_precision, nulls, statistics
+from phenorep.average_precision import significance, similarities
+from phenorep.cross_fitting import Chain, CrossFit, few_text
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.profiles import features
-from phenorep.profiles.aggregate import treatments
+from phenorep.treatments import treatments
 
 TASK = "find replicates and like treatments again"
-NEEDS = ("profiles",)
+NEEDS = ("profiles", "chain")
 REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = "well"
+UNIT = "compound"
 METRICS = {
     "map_activity": {
         "range": [0, 1],
@@ -69,10 +74,8 @@ METRICS = {
 }
 # The share of significant groups that goes with each mean average precision.
 _SHARES = {"map_activity": "share_active", "map_consistency": "share_consistent"}
-# Elements of random lists drawn at once: bounds the memory taken where lists are long.
-_DRAWN_AT_ONCE = 4_000_000
-# Wells up to which all similarities are kept, 8 bytes a pair, for all shuffles of the labels.
-_ALL_PAIRS = 8192
+# Comparisons of a replicate with a control that are counted at once: bounds the memory where lists are long.
+_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,12 @@ class Config:
     controls: Literal["plate", "all"] = "plate"  # all: also those of other plates; for plates with one or two
     null_size: int = 10000  # random lists per test: no p is below 1 / (null_size + 1)
     threshold: float = 0.05  # of q
-    permutations: int = 10  # of labels, for the shuffled control
+    permutations: int = 10  # of mechanisms among compounds, for the shuffled control of consistency
+    null_draws: int = 20  # of control wells that play treated ones; each makes the profile anew, fold by fold
 
     def __post_init__(self):
-        if self.null_size < 100 or self.permutations < 1:
-            raise ValueError("null_size must be 100 or more, permutations 1 or more")
+        if self.null_size < 100 or self.permutations < 1 or self.null_draws < 2:
+            raise ValueError("null_size must be 100 or more, permutations 1 or more, null_draws 2 or more")
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must be between 0 and 1, not {self.threshold}")
 
@@ -97,11 +101,11 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     Returns
     -------
     scores
-        Mean average precisions with bootstrap intervals over treatments or mechanisms, shares with Wilson intervals; each
-        also with labels shuffled: treatments and controls among the wells of a plate, mechanisms among compounds.
+        Mean average precisions and shares, with intervals over compounds (of consistency: over mechanisms); those of the
+        activity also as their null, those of the consistency with mechanisms shuffled among compounds.
     details
         Parts ``item`` (of each treatment or mechanism ``value``, of which the metric is the mean, ``p``, ``q``, and how many
-        ``wells`` ranked), ``left_out`` and ``reason``.
+        ``wells`` ranked), ``reference`` (each control well; the activity without it), ``null``, ``left_out`` and ``reason``.
 
     Raises
     ------
@@ -109,32 +113,102 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
         If there is nothing to retrieve for either score.
     """
     table = inputs.profiles.sort_values(["Metadata_Plate", "Metadata_Well"], kind="stable", ignore_index=True)
-    values = features(table)
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    unit = np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
-    similarity = similarities(unit)
-    scores, parts, stated, nulls = [], [], [], {}
-    for metric, task in (("map_activity", Activity(config, table)), ("map_consistency", Consistency(table))):
-        stated += task.stated
-        precisions = average_precisions(similarity, task.lists(task.labels))
-        parts.append(task.left_out(precisions).assign(part="left_out", metric=metric, settings=""))
-        if precisions.empty:
-            stated.append(f"{metric}: {task.nothing}")
-            continue
-        tested = significance(precisions, config.null_size, seed, nulls)
-        value, share = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)
-        low, high = statistics.percentiles(statistics.counts(len(value), np.random.default_rng(seed)) @ value / len(value))
-        scores.append(Score(metric, float(value.mean()), low, high, len(value)))
-        low, high = statistics.wilson(int(share.sum()), len(share))
-        scores.append(Score(_SHARES[metric], float(share.mean()), low, high, len(share)))
-        scores += _chance(config, metric, similarity, task, len(value), seed, nulls)
-        parts += [tested.assign(part="item", metric=metric, settings="")]
-        parts += [tested.assign(part="item", metric=_SHARES[metric], settings="", value=share)]
+    scores, parts, stated, drawn = [], [], [], {}
+    for measured in (_activity, _consistency):
+        more, details, reason = measured(config, inputs, table, seed, drawn)
+        scores, parts, stated = scores + more, parts + details, stated + reason
     if not scores:
         raise NotRun(f"nothing can be retrieved. {' '.join(stated)}")
     details = pd.concat([part for part in [*parts, reasons(stated)] if len(part)], ignore_index=True)
-    first = ["part", "metric", "settings", "item", "value", "p", "q", "wells"]
-    return scores, details[[*first, *(column for column in details if column not in first)]]
+    first = ["part", "metric", "settings", "item", "value", "p", "q", "wells", "unit"]
+    return scores, details.reindex(columns=[*first, *(column for column in details if column not in first)])
+
+
+def _activity(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, drawn: dict) -> tuple[list, list, list]:
+    """Scores, details and what is to be said of treatments against controls."""
+    metric, share = "map_activity", "share_active"
+    task, chain = Activity(config, table), inputs.chain or Chain.of(inputs.profiles)
+    fits = CrossFit(chain, table, task.labels == -1, seed)
+    few = {plate: count for plate, count in fits.few.items() if plate in task.treated_plates}
+    # Where all controls serve, wells of such plates rank against those of others.
+    stated = [f"{metric}: {text}" for text in few_text(few if config.controls == "plate" or not fits.folds else {})]
+    try:
+        precisions, without = task.precisions(fits)
+    except NotRun as reason:
+        return [], [], [*stated, f"{metric}: {reason}"]
+    left = task.left_out(precisions).assign(part="left_out", metric=metric, settings="")
+    if precisions.empty:
+        return [], [left], [*stated, f"{metric}: {task.nothing}"]
+    tested = significance(precisions, config.null_size, seed, drawn)
+    tested["unit"] = tested["item"].map(task.compounds)
+    chosen = task.labels == -1
+    null = nulls.measure(
+        chain,
+        table[task.labels > -2].reset_index(drop=True),
+        chosen[task.labels > -2],
+        partial(_played, config, seed, drawn),
+        config.null_draws,
+        seed,
+        task.replicates_share_plates(),
+    )
+    stated += [f"{metric}: {null.reason}"] if null.reason else []
+    value, active = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)
+    units = tested["unit"].to_numpy(dtype=str)
+    shared = {"unit": "compound", "units": len(set(units))}
+    strata = fits.plates[without.index.to_numpy()] if config.controls == "plate" else None
+    intervals = {
+        metric: statistics.mean_interval(value, units, reference=without["value"].to_numpy(), strata=strata, inside=True),
+        share: statistics.share_interval(active, units),
+    }
+    scores, parts = [], [left]
+    for name, values, chance in ((metric, value, float(tested["chance"].mean())), (share, active, config.threshold)):
+        about = {**shared, "chance": chance, "validity": null.validity(name)}
+        scores.append(Score(name, float(values.mean()), *intervals[name], len(values), **about))
+        scores += null.scores(name)
+        parts.append(tested.assign(part="item", metric=name, settings="", value=values))
+    parts.append(without.assign(part="reference", metric=metric, settings="", item=fits.names[without.index.to_numpy()]))
+    return scores, [*parts, null.details()], stated
+
+
+def _played(config: Config, seed: int, drawn: dict, table: pd.DataFrame, negative: np.ndarray, fits: CrossFit) -> dict:  # noqa: ARG001
+    """Value and chance of the activity of control wells, for the null; a tenth of the random lists serves."""
+    precisions, _ = Activity(config, table).precisions(fits, reference=False)
+    if precisions.empty:
+        return {}
+    tested = significance(precisions, max(100, config.null_size // 10), seed, drawn)
+    active = float((tested["q"] < config.threshold).mean())
+    return {"map_activity": (tested["value"].mean(), tested["chance"].mean()), "share_active": (active, config.threshold)}
+
+
+def _consistency(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, drawn: dict) -> tuple[list, list, list]:  # noqa: ARG001
+    """The same of mechanisms."""
+    metric, share = "map_consistency", "share_consistent"
+    task, similarity = Consistency(table), similarities(features(table))
+    precisions = average_precision.of_lists(similarity, task.lists(task.labels))
+    left = task.left_out(precisions).assign(part="left_out", metric=metric, settings="")
+    if precisions.empty:
+        return [], [left], [*task.stated, f"{metric}: {task.nothing}"]
+    tested = significance(precisions, config.null_size, seed, drawn)
+    tested["unit"] = tested["item"]  # a mechanism's compounds are ranked against each other: they are no units
+    generator, size = np.random.default_rng(seed), max(100, config.null_size // 10)
+    draws = {metric: [], share: []}
+    for _ in range(config.permutations):
+        lists = average_precision.of_lists(similarity, task.lists(generator.permutation(task.labels)))
+        if len(lists):
+            control = significance(lists, size, seed, drawn)
+            draws[metric].append(control["value"].mean())
+            draws[share].append((control["q"] < config.threshold).mean())
+    value, active = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)
+    scores, parts = [], [left]
+    for name, values, interval in (
+        (metric, value, partial(statistics.mean_interval, inside=True)),
+        (share, active, statistics.share_interval),
+    ):
+        shared = {"unit": "mechanism", "units": len(values)}
+        scores.append(Score(name, float(values.mean()), *interval(values), len(values), **shared))
+        scores += shuffled(name, draws[name], len(values))
+        parts.append(tested.assign(part="item", metric=name, settings="", value=values))
+    return scores, parts, task.stated
 
 
 class Activity:
@@ -143,44 +217,87 @@ class Activity:
     `labels` (N,) are the numbers of treatments, -1 for negative controls, -2 for wells that are neither.
     """
 
-    nothing = "no treatment has two wells, one of them with negative controls to compare to (Metadata_Control)."
+    nothing = "no treatment has two wells, one of them on a plate with three negative controls (Metadata_Control)."
 
     def __init__(self, config: Config, table: pd.DataFrame):
         negative = _negative(table)
         names = treatments(table).to_numpy(dtype=object)
-        used = negative | (names != "")
+        treated = ~negative & (names != "")
         self.names, self.labels = np.full(0, ""), np.full(len(table), -2)
-        treated = used & ~negative
         self.names, self.labels[treated] = np.unique(names[treated].astype(str), return_inverse=True)
         self.labels[negative] = -1
         self.plates = plain(table, "Metadata_Plate").astype(str)
+        self.treated_plates = set(self.plates[treated])
         # Where all controls serve, all wells are as on one plate.
         plate = config.controls == "plate"
-        self.controlled = np.unique(self.plates, return_inverse=True)[1] if plate else np.zeros(len(table), int)
-        bare = sorted(set(self.plates[treated]) - set(self.plates[negative])) if config.controls == "plate" else []
-        self.stated = [f"map_activity: no negative control on {len(bare)} plates, {', '.join(bare[:5])}."] if bare else []
+        self.group = np.unique(self.plates, return_inverse=True)[1] if plate else np.zeros(len(table), int)
+        self.compounds = self._compounds(table)
 
-    def lists(self, labels: np.ndarray) -> Iterator[tuple]:
-        """Name, ranking wells, relevant wells (these may be among them) and other wells."""
+    def _compounds(self, table: pd.DataFrame) -> dict[str, str]:
+        """Compound of each treatment; a treatment that names none is one by itself."""
+        column = next((name for name in ("Metadata_Compound", "Metadata_Perturbation") if name in table), None)
+        rows = np.flatnonzero(self.labels >= 0)
+        values = plain(table, column)[rows] if column else np.full(len(rows), "")
+        names = self.names[self.labels[rows]]
+        return {name: str(value) or name for name, value in zip(names.tolist(), values, strict=True)}
+
+    def replicates_share_plates(self) -> bool:
+        """Whether most pairs of a treatment's wells are of one plate."""
+        wells = pd.DataFrame({"label": self.labels, "plate": self.plates})[self.labels >= 0]
+        of_treatment, of_plate = wells.groupby("label").size(), wells.groupby(["label", "plate"]).size()
+        return bool((of_plate * (of_plate - 1)).sum() * 2 > (of_treatment * (of_treatment - 1)).sum())
+
+    def precisions(self, fits: CrossFit, reference: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Average precision of each well's list, and the mean over treatments without each of the controls.
+
+        Returns
+        -------
+        precisions
+            Columns of `average_precision.COLUMNS`.
+        without
+            ``value`` by number of the control's row; empty if `reference` is false.
+        """
+        lists = [part for part in self._lists(fits) if len(part[1]) and len(part[2]) > 1 and len(part[3])]
+        ahead = [np.zeros((len(rows), len(relevant), len(others)), bool) for _, rows, relevant, others in lists]
+        for space in fits.spaces() if lists else ():
+            similarity = similarities(space.values)
+            for (_, rows, relevant, others), counted in zip(lists, ahead, strict=True):
+                columns = np.flatnonzero(space.hidden[others])
+                replicates, controls = similarity(rows, relevant), similarity(rows, others[columns])
+                counted[:, :, columns] = controls[:, None, :] >= replicates[:, :, None]
+        found, effect = [], {}
+        wells = pd.Series([name for name, rows, *_ in lists for _ in rows], dtype=object).value_counts()
+        for (name, rows, relevant, others), counted in zip(lists, ahead, strict=True):
+            # A well is not in its own list.
+            counted = counted[relevant[None, :] != rows[:, None]].reshape(len(rows), len(relevant) - 1, len(others))
+            total = counted.sum(axis=2)
+            values = average_precision.of_ahead(total)
+            found += [(name, value, len(relevant) - 1, len(relevant) - 1 + len(others)) for value in values]
+            step = max(1, _AT_ONCE // counted[:, :, 0].size)
+            for start in range(0, len(others) if reference else 0, step):
+                part = others[start : start + step]
+                without = total - np.moveaxis(counted[:, :, start : start + step], 2, 0)
+                change = (average_precision.of_ahead(without) - values).sum(axis=1) / wells[name] / len(wells)
+                for row, value in zip(part.tolist(), change.tolist(), strict=True):
+                    effect[row] = effect.get(row, 0.0) + value
+        precisions = pd.DataFrame(found, columns=list(average_precision.COLUMNS))
+        mean = precisions.groupby("item")["value"].mean().mean()
+        return precisions, pd.DataFrame({"value": pd.Series(effect, dtype=float).sort_index() + mean})
+
+    def _lists(self, fits: CrossFit) -> Iterator[tuple]:
+        """Name, ranking wells, relevant wells (these are among them) and controls that are hidden in some fold."""
         for number, name in enumerate(self.names):
-            relevant = np.flatnonzero(labels == number)
-            for plate in np.unique(self.controlled[relevant]):
-                others = np.flatnonzero((labels == -1) & (self.controlled == plate))
-                yield name, relevant[self.controlled[relevant] == plate], relevant, others
-
-    def shuffled(self, generator: np.random.Generator) -> np.ndarray:
-        """Labels drawn anew among the wells of each plate that have one."""
-        labels = self.labels.copy()
-        for plate in np.unique(self.plates):
-            rows = np.flatnonzero((self.plates == plate) & (labels > -2))
-            labels[rows] = labels[generator.permutation(rows)]
-        return labels
+            relevant = np.flatnonzero(self.labels == number)
+            for group in np.unique(self.group[relevant]):
+                others = np.flatnonzero((fits.fold >= 0) & (self.group == group))
+                yield name, relevant[self.group[relevant] == group], relevant, others
 
     def left_out(self, precisions: pd.DataFrame) -> pd.DataFrame:
         """Treatments without a list, and why."""
         wells = pd.Series(np.bincount(self.labels[self.labels >= 0], minlength=len(self.names)), self.names)
         names = sorted(set(self.names) - set(precisions["item"]))
-        why = ["one well only: no replicate to find" if wells[name] < 2 else "no negative control" for name in names]
+        few = "fewer than three negative controls on its plates"
+        why = ["one well only: no replicate to find" if wells[name] < 2 else few for name in names]
         return pd.DataFrame({"item": pd.Series(names, dtype=object), "reason": pd.Series(why, dtype=object)})
 
 
@@ -216,10 +333,6 @@ class Consistency:
             parts = (np.flatnonzero(chosen & ~own) for chosen in (labels == mechanism, labels != mechanism))
             yield self.names[mechanism], rows, *(np.flatnonzero(np.isin(self.compounds, part)) for part in parts)
 
-    def shuffled(self, generator: np.random.Generator) -> np.ndarray:
-        """Mechanisms drawn anew among compounds."""
-        return generator.permutation(self.labels)
-
     def left_out(self, precisions: pd.DataFrame) -> pd.DataFrame:
         """Mechanisms without a list."""
         names = pd.Series(sorted(set(self.names) - set(precisions["item"])), dtype=object)
@@ -231,112 +344,3 @@ def _negative(table: pd.DataFrame) -> np.ndarray:
     if "Metadata_Control" not in table:
         return np.zeros(len(table), bool)
     return plain(table, "Metadata_Control") == "negative"
-
-
-def similarities(unit: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A function from row numbers (R,) and (S,) to their cosine similarities (R, S), to 12 decimals: ties are ties.
-
-    Parameters
-    ----------
-    unit
-        (N, F) rows of length 1, or of zeros: these are similar to none (0).
-    """
-    if len(unit) > _ALL_PAIRS:
-        return lambda rows, others: np.round(unit[rows] @ unit[others].T, 12)
-    pairs = np.round(unit @ unit.T, 12)
-    return lambda rows, others: pairs[np.ix_(rows, others)]
-
-
-def average_precisions(similarity: Callable, lists: Iterator[tuple]) -> pd.DataFrame:
-    """Average precision of each well's list.
-
-    Parameters
-    ----------
-    similarity
-        As from `similarities`.
-    lists
-        Name of the group, row numbers of the wells that rank, of those relevant and of the others. A well is not in its own
-        list; without a relevant or another one it has none.
-
-    Returns
-    -------
-    DataFrame
-        ``item`` (the group), ``value``, ``relevant`` and ``total``: how many wells stand in the list.
-    """
-    found = []
-    for name, rows, relevant, others in lists:
-        if not len(others):
-            continue
-        first, second = similarity(rows, relevant), similarity(rows, others)
-        for number, row in enumerate(rows):
-            kept = relevant != row
-            if kept.any():
-                found.append((name, precision(first[number, kept], second[number]), kept.sum(), kept.sum() + len(others)))
-    return pd.DataFrame(found, columns=["item", "value", "relevant", "total"])
-
-
-def precision(relevant: np.ndarray, others: np.ndarray) -> float:
-    """Average precision of similarities (R,) among similarities (O,); of equal ones the others come first."""
-    places = np.arange(1, len(relevant) + 1)
-    ahead = len(others) - np.searchsorted(np.sort(others), np.sort(relevant)[::-1], side="left")
-    return float((places / (places + ahead)).mean())
-
-
-def significance(precisions: pd.DataFrame, size: int, seed: int, nulls: dict) -> pd.DataFrame:
-    """Mean average precision of each group with p and q, as copairs has them.
-
-    Parameters
-    ----------
-    precisions
-        As from `average_precisions`.
-    size
-        Number of random lists.
-    nulls
-        Random lists drawn before, by size, ``relevant`` and ``total``; new ones are added.
-
-    Returns
-    -------
-    DataFrame
-        ``item``, ``value``, ``wells`` (number of lists), ``p`` and ``q``, sorted by item.
-    """
-    from copairs.map import apply_fdr_correction
-
-    rows = []
-    lengths = precisions[["relevant", "total"]].to_numpy()
-    for name, group in precisions.groupby("item", sort=True).indices.items():
-        value = precisions["value"].iloc[group].mean()
-        null = np.zeros(size)
-        for (relevant, total), count in zip(*np.unique(lengths[group], axis=0, return_counts=True), strict=True):
-            null += _null(size, relevant, total, seed, nulls) * (count / len(group))
-        rows.append((name, value, len(group), ((null > value).sum() + 1) / (size + 1)))
-    tested = pd.DataFrame(rows, columns=["item", "value", "wells", "p_value"])
-    tested = apply_fdr_correction(tested)
-    return tested.rename(columns={"p_value": "p", "corrected_p_value": "q"})[["item", "value", "wells", "p", "q"]]
-
-
-def _null(size: int, relevant: int, total: int, seed: int, nulls: dict) -> np.ndarray:
-    """Average precision of random lists, (size,)."""
-    from copairs.compute import random_ap
-
-    key = (size, int(relevant), int(total))
-    if key not in nulls:
-        seeds = np.random.SeedSequence([seed, *key])
-        step = max(1, _DRAWN_AT_ONCE // key[2])
-        starts = range(0, size, step)
-        drawn = zip(starts, seeds.spawn(len(starts)), strict=True)
-        nulls[key] = np.concatenate([random_ap(min(step, size - start), *key[1:], part) for start, part in drawn])
-    return nulls[key]
-
-
-def _chance(config: Config, metric: str, similarity: Callable, task, n: int, seed: int, nulls: dict) -> list[Score]:
-    """Both scores with labels shuffled; a tenth of the random lists serves for the share."""
-    generator = np.random.default_rng(seed)
-    size = max(100, config.null_size // 10)
-    means, shares = [], []
-    for _ in range(config.permutations):
-        precisions = average_precisions(similarity, task.lists(task.shuffled(generator)))
-        if len(precisions):
-            tested = significance(precisions, size, seed, nulls)
-            means.append(tested["value"].mean())
-            shares.append((tested["q"] < config.threshold).mean())
-    return shuffled(metric, means, n) + shuffled(_SHARES[metric], shares, n)

@@ -5,6 +5,8 @@ and may state what was fitted by ``facts(fitted) -> dict``. What was fitted is s
 to plates that come later. A step that changes the level of the rows names, in its constant ``SETS_LEVEL``, the key that says
 to which. A step that changes nothing but features, and a row by that row and the fit alone, says so by ``BY_ROW = True``: it
 is given some thousand rows at a time, and its results take the old features' place, which bounds the memory of a million.
+``LINEAR = True`` says that it does so by an affine function that is the same for all rows of a plate: then the mean over a
+well's rows goes the same way as the rows. An aggregation says by ``is_mean(config)`` whether it takes means.
 A step with ``BY_FEATURE = True`` moves and scales each feature by itself, so that features still are what their names say.
 """
 
@@ -92,7 +94,7 @@ def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_
     UserError
         If a step needs what the table lacks, such as negative controls; the message names the step and its key.
     """
-    loaded, done = [_load(step) for step in steps], []
+    loaded, done = [load(step) for step in steps], []
     # What is changed row by row becomes float64: it is read as such, not turned into a second table.
     first = next((module for _, module, _ in loaded), None)
     table = Rows.read(embeddings_path, np.float64 if getattr(first, "BY_ROW", False) else None)
@@ -130,7 +132,7 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
         )
     steps, done = json.loads(str(arrays["steps"])), []
     for number, step in enumerate(steps):
-        name, module, config = _load(step)
+        name, module, config = load(step)
         fitted = {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{number}/")}
         with _named(number, name, embeddings_path):
             table = table.changed(module, config, fitted, None)  # a new plate or batch is corrected by all of its own rows
@@ -266,7 +268,8 @@ def with_features(table: pd.DataFrame, values: np.ndarray, columns: list[str]) -
     return pd.concat([rest, pd.DataFrame(values, columns=columns, index=table.index)], axis=1)
 
 
-def _load(step: str | dict) -> tuple:
+def load(step: str | dict) -> tuple:
+    """Name, module and built `Config` of a step."""
     name, keys = parse(step)
     module = plugins.load("steps", name)
     return name, module, plugins.configure(module.Config, keys, f"profiles: {name}")

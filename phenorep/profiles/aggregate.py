@@ -53,6 +53,11 @@ class Config:
         return (self.by,) if isinstance(self.by, str) else self.by
 
 
+def is_mean(config: Config) -> bool:
+    """Whether rows become their mean."""
+    return config.with_ == "mean"
+
+
 def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:  # noqa: ARG001
     """Nothing is fitted."""
     return {}

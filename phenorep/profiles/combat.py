@@ -23,6 +23,7 @@ from phenorep.errors import NotRun, UserError
 from phenorep.profiles import FIT_REMEDY, features, members, negatives, with_features
 
 BY_ROW = True
+LINEAR = True
 BY_FEATURE = True
 
 

@@ -23,6 +23,7 @@ from phenorep import contracts
 from phenorep.profiles import deviations, features, fit_blocks, gram, with_features
 
 BY_ROW = True
+LINEAR = True
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from phenorep.errors import UserError
 from phenorep.profiles import FIT_REMEDY, features, negatives, with_features
 
 BY_ROW = True
+LINEAR = True
 BY_FEATURE = True
 # Makes the median absolute deviation of normal values their standard deviation.
 _MAD_TO_SD = 1.482602218505602

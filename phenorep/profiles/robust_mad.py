@@ -18,6 +18,7 @@ import pandas as pd
 from phenorep.profiles import plate_zscore
 
 BY_ROW = True
+LINEAR = True
 BY_FEATURE = True
 
 

@@ -22,7 +22,8 @@ def wells(plates=1, positive=8, negative=16, treated=0, features=30, shift=0.0, 
 
 
 def run(table, **keys):
-    scores, details = control_separation.evaluate(control_separation.Config(**keys), Inputs(profiles=table), seed=0)
+    config = control_separation.Config(**{"null_draws": 2, **keys})
+    scores, details = control_separation.evaluate(config, Inputs(profiles=table), seed=0)
     return {(score.metric, score.control): score for score in scores}, details
 
 
@@ -41,17 +42,19 @@ def test_direction_is_that_of_a_ledoit_wolf_covariance(features):
 
 
 @pytest.mark.parametrize("plates", [1, 3])
-def test_a_clear_effect_is_found_and_shuffled_labels_are_not(plates):
+def test_a_clear_effect_is_found_and_none_among_controls(plates):
     found, _ = run(wells(plates, shift=10))
     assert found["auc", "none"].value > 0.99
     assert found["auc_distance", "none"].value > 0.95
     assert found["auc", "none"].n == 24 * plates
     for metric in ("auc", "auc_distance"):
-        assert found[metric, "shuffled"].value == pytest.approx(0.5, abs=0.15)
+        assert found[metric, "null"].value == pytest.approx(0.5, abs=0.25)
+        assert found[metric, "null"].n == 2
+        assert found[metric, "none"].chance == 0.5
 
 
 def test_no_effect_scores_near_a_half_over_many_screens():
-    values = [run(wells(seed=seed), permutations=1)[0] for seed in range(15)]
+    values = [run(wells(seed=seed))[0] for seed in range(15)]
     assert np.mean([found["auc", "none"].value for found in values]) == pytest.approx(0.5, abs=0.1)
     assert np.mean([found["auc_distance", "none"].value for found in values]) == pytest.approx(0.5, abs=0.1)
 
@@ -63,13 +66,25 @@ def test_intervals_contain_the_value_and_items_average_to_it():
         assert score.ci_low < score.value < score.ci_high
         items = details[(details["part"] == "item") & (details["metric"] == metric)]
         assert len(items) == 8
-        assert items["value"].mean() == pytest.approx(score.value)
+        assert np.average(items["value"], weights=items["weight"]) == pytest.approx(score.value)
+        assert (score.unit, score.units) == ("well", 8)
+        reference = details[(details["part"] == "reference") & (details["metric"] == metric)]
+        assert len(reference) == 16
+        assert reference["value"].mean() == pytest.approx(score.value, abs=0.02)
+
+
+def test_units_are_compounds_where_all_treated_wells_are_compared():
+    table = wells(positive=0, treated=10, shift=1).assign(Metadata_Compound="DMSO")
+    table.loc[table["Metadata_Control"] == "", "Metadata_Compound"] = [f"drug {number // 2}" for number in range(10)]
+    found, details = run(table, positive="treated")
+    assert (found["auc", "none"].unit, found["auc", "none"].units) == ("compound", 5)
+    assert details.loc[details["part"] == "item", "unit"].nunique() == 5
 
 
 def test_pairs_are_capped_by_a_key_and_drawn_by_seed():
     table = wells(shift=1)
     first, details = run(table, max_pairs=20)
-    assert details.loc[details["metric"] == "auc", "pairs"].sum() == 20
+    assert details.loc[(details["metric"] == "auc") & (details["part"] == "item"), "weight"].sum() == 20
     assert first == run(table, max_pairs=20)[0]
 
 
@@ -116,5 +131,5 @@ def test_one_positive_well_leaves_the_discriminant_out():
 def test_constant_features_do_no_harm():
     found, _ = run(wells(shift=10).assign(x_0029=0.1))
     assert found["auc", "none"].value > 0.99
-    found, _ = run(wells().assign(**{f"x_{i:04d}": 1.0 for i in range(30)}), permutations=2)
+    found, _ = run(wells().assign(**{f"x_{i:04d}": 1.0 for i in range(30)}))
     assert found["auc", "none"].value == found["auc_distance", "none"].value == 0.5

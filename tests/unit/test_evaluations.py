@@ -13,7 +13,7 @@ from tests.unit import made_samples
 
 NAMES = plugins.names("evaluations")
 OWN = ("control_separation", "dose_response", "linear_probe", "moa_matching", "retrieval")
-UNITS = ("compound", "well", "plate", "sample")
+UNITS = ("compound", "mechanism", "well", "plate", "sample")
 ROW = {"dataset": "d", "samples": "s", "method": "m", "seed": "0", "epoch": "final", "profile": "p"}
 
 
@@ -69,7 +69,7 @@ def evaluate(paths, use, by=None, keys=None, out="scores", **inputs):
 @pytest.mark.parametrize("name", NAMES)
 def test_constants_are_literals_that_planning_can_read(name):
     constants = plugins.constants("evaluations", name)
-    assert set(constants["NEEDS"]) <= {"profiles", "embeddings", "encoder", "samples", "benchmark"}
+    assert set(constants["NEEDS"]) <= {"profiles", "chain", "embeddings", "encoder", "samples", "benchmark"}
     assert constants["NEEDS"]
     assert all(column.startswith(("Metadata_", "Label_", "Split_")) for column in constants["REQUIRES"])
     assert "LEVEL" in constants
@@ -105,7 +105,7 @@ def test_no_plugin_imports_torch_or_scikit_learn_when_it_is_loaded():
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_scores_are_in_range_above_their_shuffled_control(paths, name):
+def test_scores_are_in_range_above_their_control(paths, name):
     scores, details, about = evaluate(paths, name)
     assert (scores["evaluation"] == name).all()
     assert (scores[["dataset", "samples", "method", "profile"]] == ["d", "s", "m", "p"]).all(axis=None)
@@ -113,12 +113,12 @@ def test_scores_are_in_range_above_their_shuffled_control(paths, name):
     assert set(scores["metric"]) == set(metrics)
     for metric, facts in metrics.items():
         rows = scores[scores["metric"] == metric]
-        real, shuffled = rows[rows["control"] == "none"], rows[rows["control"] == "shuffled"]
-        assert len(real) == len(shuffled) >= 1
+        real, control = rows[rows["control"] == "none"], rows[rows["control"].isin(["shuffled", "null"])]
+        assert len(real) == len(control) >= 1
         assert rows[["value", "ci_low", "ci_high"]].stack().between(*facts["range"]).all()
         assert (real["ci_low"] <= real["value"]).all()
         assert (real["value"] <= real["ci_high"]).all()
-        assert real["value"].mean() > shuffled["value"].mean() + 0.1
+        assert real["value"].mean() > control["value"].mean() + 0.1
         assert (rows["n"] > 0).all()
     assert details.columns[0] == "part"
     assert about["metrics"] == metrics

@@ -1,15 +1,14 @@
-"""Mean average precision of wells against copairs, scikit-learn and by hand."""
+"""Mean average precision of wells against copairs, and what cross-fitting and nulls add."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score
 
 from phenorep import contracts
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, retrieval
 
-FAST = retrieval.Config(null_size=1000, permutations=3)
+FAST = retrieval.Config(null_size=1000, permutations=3, null_draws=2)
 
 
 def wells(plates: int = 3, controls: int = 6, effect: float = 3.0, count: int = 6, seed: int = 0) -> pd.DataFrame:
@@ -50,23 +49,9 @@ def from_copairs(table, tmp_path, **pairs):
     return tested.set_index(same[0])
 
 
-def test_by_hand():
-    relevant, others = np.array([0.9, 0.5]), np.array([0.7, 0.1])
-    assert retrieval.precision(relevant, others) == pytest.approx((1 + 2 / 3) / 2)
-    assert retrieval.precision(np.array([0.5]), np.array([0.5, 0.5])) == pytest.approx(1 / 3)  # ties: the others first
-
-
-def test_average_precision_is_scikit_learns():
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        relevant, others = generator.normal(size=5) + 0.5, generator.normal(size=9)
-        expected = average_precision_score([1] * 5 + [0] * 9, np.r_[relevant, others])
-        assert retrieval.precision(relevant, others) == pytest.approx(expected)
-
-
 def test_activity_is_what_copairs_gives(tmp_path):
     table = wells(effect=1.0)
-    found = items(evaluate(table, retrieval.Config(permutations=1))[1], "map_activity")
+    found = items(evaluate(table, retrieval.Config(permutations=1, null_draws=2))[1], "map_activity")
     expected = from_copairs(
         table,
         tmp_path,
@@ -82,7 +67,7 @@ def test_activity_is_what_copairs_gives(tmp_path):
 
 def test_consistency_is_what_copairs_gives(tmp_path):
     table = wells(effect=1.0)
-    found = items(evaluate(table, retrieval.Config(permutations=1))[1], "map_consistency")
+    found = items(evaluate(table, retrieval.Config(permutations=1, null_draws=2))[1], "map_consistency")
     expected = from_copairs(
         table[table["Metadata_Control"] == ""],
         tmp_path,
@@ -102,7 +87,9 @@ def test_scores_are_means_of_the_details_and_shares_count_q():
         assert values[metric] == pytest.approx(found["value"].mean())
         assert values[share] == pytest.approx((found["q"] < 0.05).mean())
         assert values[share] == pytest.approx(items(details, share)["value"].mean())
-    assert {score.control for score in scores if score.metric == "map_activity"} == {"none", "shuffled"}
+    assert {score.control for score in scores if score.metric == "map_activity"} == {"none", "null"}
+    assert {score.control for score in scores if score.metric == "map_consistency"} == {"none", "shuffled"}
+    assert {score.unit for score in scores if score.metric == "map_activity" and score.control == "none"} == {"compound"}
 
 
 def test_strong_effects_are_found_and_no_effects_are_not():
@@ -121,33 +108,13 @@ def test_a_collapsed_encoder_gets_the_lowest_score_not_the_highest():
     assert values["share_active"] == values["share_consistent"] == 0
 
 
-def test_the_null_does_not_depend_on_what_ran_before_or_on_the_users_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    first = retrieval._null(500, 2, 8, 0, {})
-    nulls = {}
-    retrieval._null(500, 3, 9, 0, nulls)
-    np.testing.assert_array_equal(retrieval._null(500, 2, 8, 0, nulls), first)
-    assert not np.array_equal(retrieval._null(500, 2, 8, 1, {}), first)
-    evaluate(wells())
-    assert not list(tmp_path.iterdir())
-
-
-def test_long_lists_are_drawn_in_parts(monkeypatch):
-    whole = retrieval._null(2000, 3, 20, 0, {})
-    monkeypatch.setattr(retrieval, "_DRAWN_AT_ONCE", 300)
-    parts = retrieval._null(2000, 3, 20, 0, {})
-    assert len(parts) == 2000
-    assert len(set(parts[:15]) - set(parts[15:30])) > 0  # parts are not the same draws again
-    assert parts.mean() == pytest.approx(whole.mean(), abs=0.02)
-
-
 def test_controls_of_other_plates_serve_where_asked_for():
     table = wells()
     table = table[(table["Metadata_Plate"] != "p1") | (table["Metadata_Control"] == "")]
     _, details, _ = evaluate(table)
-    assert "no negative control on 1 plates, p1" in " ".join(details["reason"].dropna())
+    assert "fewer than 3 negative-control wells and are not scored: p1 (0)" in " ".join(details["reason"].dropna())
     assert (items(details, "map_activity")["wells"] == 2).all()
-    _, details, _ = evaluate(table, retrieval.Config(controls="all", null_size=1000, permutations=1))
+    _, details, _ = evaluate(table, retrieval.Config(controls="all", null_size=1000, permutations=1, null_draws=2))
     assert (items(details, "map_activity")["wells"] == 3).all()
 
 
@@ -155,7 +122,9 @@ def test_a_treatment_of_one_well_and_a_mechanism_of_one_compound_are_listed():
     table = wells()
     single = table[table["Metadata_Compound"] == "c0"].head(1)
     table = table[table["Metadata_Compound"] != "c0"]
-    third = table[table["Metadata_Compound"] == "c1"].assign(Metadata_Compound="c9", Metadata_MoA="moa9")
+    third = table[table["Metadata_Compound"] == "c1"].assign(
+        Metadata_Compound="c9", Metadata_MoA="moa9", Metadata_Well="B01"
+    )
     table = pd.concat([table, single, third], ignore_index=True)
     _, details, _ = evaluate(table)
     left = details[details["part"] == "left_out"].set_index(["metric", "item"])["reason"]
@@ -177,6 +146,22 @@ def test_without_controls_or_mechanisms_the_other_score_is_left():
         evaluate(table[table["Metadata_Control"] == ""].drop(columns="Metadata_MoA"))
 
 
+def test_the_activity_without_a_control_is_that_of_a_table_without_it():
+    table = wells(effect=1.0, controls=5)
+    _, details, _ = evaluate(table)
+    without = details[details["part"] == "reference"].set_index("item")["value"]
+    assert len(without) == 15
+    # No step refits these profiles: what a control hides in does not matter, so that its row can be taken out by hand.
+    left = table[~((table["Metadata_Plate"] == "p1") & (table["Metadata_Well"] == "A02"))]
+    assert evaluate(left)[0]["map_activity"] == pytest.approx(without["p1/A02"])
+
+
+def test_replicates_are_seen_to_be_of_one_plate_or_of_several():
+    table = wells()
+    assert not retrieval.Activity(FAST, table).replicates_share_plates()
+    assert retrieval.Activity(FAST, table.assign(Metadata_Plate="p0")).replicates_share_plates()
+
+
 def test_perturbations_stand_in_for_compounds():
     table = wells()
     renamed = table.rename(columns={"Metadata_Compound": "Metadata_Perturbation"})
@@ -192,14 +177,7 @@ def test_wells_without_a_mechanism_are_left_out_and_counted():
     assert set(items(details, "map_consistency").index) == {"moa1"}
 
 
-@pytest.mark.parametrize("keys", [{"null_size": 10}, {"permutations": 0}, {"threshold": 1.0}])
+@pytest.mark.parametrize("keys", [{"null_size": 10}, {"permutations": 0}, {"null_draws": 1}, {"threshold": 1.0}])
 def test_settings_out_of_range_are_refused(keys):
     with pytest.raises(ValueError, match=next(iter(keys))):
         retrieval.Config(**keys)
-
-
-def test_scores_do_not_depend_on_whether_all_similarities_are_kept(monkeypatch):
-    table = wells(effect=1.0)
-    kept = evaluate(table)[2]
-    monkeypatch.setattr(retrieval, "_ALL_PAIRS", 0)
-    assert evaluate(table)[2] == kept

@@ -72,13 +72,26 @@ def test_spearman_shares_ranks_of_ties():
     assert np.isnan(statistics.spearman(np.array([1, 2, 3]), np.array([5, 5, 5])))
 
 
-def test_auc_counts_pairs_of_the_same_plate_and_halves_ties():
+def test_wins_halve_ties():
     won = statistics.wins(np.array([1.0, 5.0]), np.array([0.0, 5.0, 9.0]))
     assert won.tolist() == [[1, 0, 0], [1, 0.5, 0]]
+
+
+def test_pairs_of_different_plates_do_not_count():
+    won = statistics.wins(np.array([1.0, 5.0]), np.array([0.0, 5.0, 9.0]))
     compared = np.array([[True, False, False], [False, True, True]])
-    value, low, high = statistics.pair_auc(won, compared, seed=0)
-    assert value == 0.5
-    assert 0 <= low <= value <= high <= 1
+    plates = np.array(["a", "b"]), np.array(["a", "b", "b"])
+    low, high = statistics.auc_interval(won, compared, np.arange(2), plates)
+    assert low < 0.5 < high
+    assert (low, high) == statistics.auc_interval(np.where(compared, won, 7), compared, np.arange(2), plates)
+
+
+def test_the_choice_of_controls_widens():
+    values, without = np.array([0.6, 0.7, 0.8, 0.5]), np.array([0.5, 0.6, 0.7, 0.8])
+    for inside in (False, True):
+        alone, both = (statistics.mean_interval(values, reference=r, inside=inside) for r in (None, without))
+        assert both[0] < alone[0] < alone[1] < both[1]
+    assert statistics.mean_interval(values, inside=True) == statistics.share_interval(values)
 
 
 def test_an_interval_of_an_auc_counts_independent_positives():

@@ -95,6 +95,11 @@ def steps_of(wildcards):
     return plan.blocks["profiles"][wildcards.profile]
 
 
+def steps_of_chain(wildcards):
+    """Steps of a profile that an evaluation makes anew with other controls; none for another evaluation."""
+    return steps_of(wildcards) if needs(wildcards, "chain") else []
+
+
 def recipe_of(wildcards):
     """All that decides the weights of an encoder."""
     return {
@@ -167,7 +172,8 @@ def code_digest(script, *kinds):
 
     def digest(wildcards):
         files = [path for kind in kinds for path in plan.plugin_files(kind, [wildcards[wildcard[kind]]])]
-        files += plan.step_files(wildcards.profile) if "profile" in wildcards.keys() and script == "normalise" else []
+        refitted = script == "evaluate" and needs(wildcards, "chain")
+        files += plan.step_files(wildcards.profile) if script == "normalise" or refitted else []
         return digests.of([file, *files])
 
     return digest
@@ -268,12 +274,12 @@ def measured_groups(wildcards):
 
 
 def needs(wildcards, what):
-    """Whether an evaluation reads files of this sort."""
-    return what in plan.needs(wildcards.evaluation)
+    """Whether an evaluation reads files of this sort, or of one of several."""
+    return bool(plan.needs(wildcards.evaluation) & ({what} if isinstance(what, str) else set(what)))
 
 
 def if_needed(what, files):
-    """Files that are an evaluation's input only if it declares that it needs them; `files` is a path or a function."""
+    """Files that are an evaluation's input only if it declares that it needs `what`; they are a path or a function."""
 
     def found(wildcards):
         if not needs(wildcards, what):

@@ -6,7 +6,9 @@ rule evaluate:
         profiles=if_needed(
             "profiles", "results/{dataset}/profiles/{samples}/{method}/seed{seed}/{epoch}/{profile}.parquet"
         ),
-        embeddings=if_needed("embeddings", "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet"),
+        embeddings=if_needed(
+            ("embeddings", "chain"), "results/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.parquet"
+        ),
         encoder=if_needed("encoder", encoder_of),
         tables=if_needed("samples", sample_tables),
         statistics=if_needed("samples", sample_statistics),
@@ -38,6 +40,7 @@ rule evaluate:
         evaluation=settings("evaluations", "evaluation"),
         encoder=encoder_file,
         channels=channels_of,
+        steps=steps_of_chain,
         code=code_digest("evaluate", "evaluations"),
     script:
         "../scripts/evaluate.py"

@@ -10,4 +10,5 @@ with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
         snakemake.output.scores,
         snakemake.output.details,
         snakemake.params.channels,
+        snakemake.params.steps,
     )
