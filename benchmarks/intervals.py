@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phenorep import statistics
+from phenorep import rank_correlation, statistics
 from phenorep.quality import scoring
 
 # Treatments of each of the 38 compounds with a known mechanism, in BBBC021_v1_moa.csv of the Broad Bioimage Benchmark
@@ -183,10 +183,10 @@ def rank(name: str, truth: float | None = None, doses: float | None = None) -> C
 
     def percentile(both: np.ndarray, generator: Generator) -> Interval:
         rows = generator.integers(both.shape[1], size=(BOOTSTRAPS, both.shape[1]))
-        return middle(statistics.spearman(both[0][rows], both[1][rows]))
+        return middle(rank_correlation.spearman(both[0][rows], both[1][rows]))
 
-    truth = float(statistics.spearman(*draw(np.random.default_rng(1), 50_000))) if truth is None else truth
-    return Case(name, truth, draw, lambda both: statistics.spearman_interval(*both), percentile)
+    truth = float(rank_correlation.spearman(*draw(np.random.default_rng(1), 50_000))) if truth is None else truth
+    return Case(name, truth, draw, lambda both: rank_correlation.spearman_interval(*both), percentile)
 
 
 def quality(metric: str, size: float) -> Case:

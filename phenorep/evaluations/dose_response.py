@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from phenorep import statistics
+from phenorep import rank_correlation
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, distances, plain, reasons, shuffled
 from phenorep.profiles import features, negatives
@@ -80,11 +80,11 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
                 pd.DataFrame({"part": ["left_out"], "settings": [settings], "item": [compound], "reason": [reason]})
             )
             continue
-        value = float(statistics.spearman(dose, distance))
-        low, high = statistics.spearman_interval(dose, distance)
+        value = float(rank_correlation.spearman(dose, distance))
+        low, high = rank_correlation.spearman_interval(dose, distance)
         scores.append(Score("spearman", value, low, high, len(dose), settings, unit=UNIT, units=len(dose)))
         drawn = np.random.default_rng(seed).permuted(np.tile(dose, (config.permutations, 1)), axis=1)
-        draws = statistics.spearman(drawn, np.broadcast_to(distance, drawn.shape))
+        draws = rank_correlation.spearman(drawn, np.broadcast_to(distance, drawn.shape))
         scores += shuffled("spearman", draws, len(dose), settings)
         parts.append(curve.assign(part="curve", metric="spearman", settings=settings))
     if not scores:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import plugins, statistics
+from phenorep import plugins, rank_correlation, statistics
 from phenorep.errors import UserError
 from phenorep.report import conditions
 from phenorep.report.tables import Measure
@@ -247,7 +247,7 @@ def _group(tables: str, settings: str, lines: dict[tuple, dict[str, dict]]) -> d
         own = [line[metric] for line in lines.values() if metric in line]
         both = np.array([(row["value"], row["final"]) for row in own if None not in (row["value"], row["final"])])
         if len(both) >= FEWEST_ORDERED:
-            order[metric] = float(statistics.spearman(both[:, 0], both[:, 1])), len(both)
+            order[metric] = float(rank_correlation.spearman(both[:, 0], both[:, 1])), len(both)
     return {
         "title": ": ".join(text for text in (f"Table {tables}", settings) if text),
         "metrics": metrics,

@@ -65,13 +65,6 @@ def test_paired_bootstrap_sees_what_separate_intervals_hide():
     assert (same["low"], same["high"], same["share"]) == (0, 0, 0.5)
 
 
-def test_spearman_shares_ranks_of_ties():
-    assert statistics.ranks(np.array([3.0, 1, 3, 2])).tolist() == [3.5, 1, 3.5, 2]
-    assert statistics.spearman(np.array([1, 2, 3, 4]), np.array([1, 4, 9, 16])) == pytest.approx(1)
-    assert statistics.spearman(np.array([1, 2, 2, 3]), np.array([1, 3, 2, 4])) == pytest.approx(0.9486833)
-    assert np.isnan(statistics.spearman(np.array([1, 2, 3]), np.array([5, 5, 5])))
-
-
 def test_wins_halve_ties():
     won = statistics.wins(np.array([1.0, 5.0]), np.array([0.0, 5.0, 9.0]))
     assert won.tolist() == [[1, 0, 0], [1, 0.5, 0]]
@@ -104,14 +97,3 @@ def test_an_interval_of_an_auc_counts_independent_positives():
     half = np.tile([1.0, 0.0], (8, 8))
     low, high = statistics.auc_interval(half, compared, np.arange(8), strata)
     assert low + high == pytest.approx(1)
-
-
-def test_an_interval_of_a_rank_correlation_stays_on_its_scale():
-    perfect = statistics.spearman_interval(np.arange(8), np.arange(8))
-    assert 0.8 < perfect[0] < perfect[1] <= 1
-    assert statistics.spearman_interval(np.arange(3), np.arange(3)) == (-1, 1)
-    assert np.isnan(statistics.spearman_interval(np.zeros(5), np.arange(5))).all()
-    x, y = np.random.default_rng(0).normal(size=(2, 50))
-    low, high = statistics.spearman_interval(x, x + y)
-    assert high - low == pytest.approx(0.36, abs=0.1)
-    assert statistics.spearman_interval(x, -x - y) == pytest.approx((-high, -low))
