@@ -242,7 +242,7 @@ def _bounded(value: float, parts: list[tuple[float, float]], items: float) -> tu
     return wilson(min(value * effective, effective), effective, t_point(max(freedom, 1.0)))
 
 
-def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple) -> tuple:
+def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple, inflation: float = 1.0) -> tuple:
     """95 % interval of an area under the ROC curve that is the share of compared pairs ranked right.
 
     Parameters
@@ -253,6 +253,8 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
         (p,) name of the independent unit (compound, well) that each positive belongs to; a negative is one by itself.
     strata
         ((p,), (n,)) names, such as plates: pairs are compared within these alone.
+    inflation
+        Factor of the variance: above 1 where each pair was rated by what was learnt from the others.
 
     Returns
     -------
@@ -284,7 +286,7 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
 
     def error(area: float) -> float:
         curved = 1 + ((m + n) / 2 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
-        return float(np.sqrt((share**2 * area * (1 - area) / (m * n) * curved).sum()))
+        return float(np.sqrt(inflation * (share**2 * area * (1 - area) / (m * n) * curved).sum()))
 
     def limit(outside: float) -> float:
         inside = value

@@ -105,7 +105,8 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             stated.append("auc needs at least two positive wells: one to leave out, one to learn from.")
             continue
         strata = plates[positive], plates[~positive]
-        low, high = statistics.auc_interval(result.won, result.compared, units, strata)
+        inflation = _inflation(len(set(plates))) if metric == "auc" else 1.0
+        low, high = statistics.auc_interval(result.won, result.compared, units, strata, inflation)
         about = {"unit": unit, "units": len(set(units)), "chance": CHANCE, "validity": null.validity(metric)}
         scores.append(Score(metric, result.value, low, high, len(table), **about))
         scores += null.scores(metric)
@@ -226,6 +227,18 @@ def _units(config: Config, treated: pd.DataFrame) -> tuple[str, np.ndarray]:
             if column in treated and (values := plain(treated, column).astype(str)).all():
                 return "compound", values
     return "well", well_names(treated)
+
+
+def _inflation(plates: int) -> float:
+    """Factor of the variance of cross-validated comparisons, whose training sets overlap: 1 + folds * tested / learnt from.
+
+    On a single plate each pair is a fold, and nearly all wells are learnt from.
+
+    References
+    ----------
+    Nadeau and Bengio 2003, Inference for the generalization error, doi:10.1023/A:1024068626366
+    """
+    return 1 + plates / (plates - 1) if plates > 1 else 2.0
 
 
 def _drawn(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, tuple]:
