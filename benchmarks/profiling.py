@@ -6,7 +6,8 @@ every other treatment on three plates of one batch) and writes them as embedding
 jobs as the workflow starts them, each in a process of its own, so that its peak memory is its own:
 
 - normalise: the steps of a profile, to treatments and to wells;
-- evaluate: `moa_matching` of the treatments, `retrieval` of the wells.
+- evaluate: `moa_matching` of the treatments; `retrieval` and `control_separation` of the wells, cross-fitted and with their
+  nulls, which make the profile anew about a hundred times.
 
 With ``--compare`` so many cells are also whitened, and standardised plate by plate, by pycytominer as its users do it: read
 the table, `normalize` by the negative controls, `aggregate` to wells, write. The ratios are of that run; `difference` says
@@ -112,11 +113,13 @@ def job_normalise(path: str, steps: list, output: str) -> None:
     profiles.make(path, steps, output, Path(output).with_suffix(".npz"))
 
 
-def job_evaluate(path: str, evaluation: str, output: str) -> None:
+def job_evaluate(path: str, embeddings: str, steps: list, evaluation: str, output: str) -> None:
     """What the rule `evaluate` runs."""
     row = {"dataset": "drawn", "samples": "cells", "method": "drawn", "seed": 0, "epoch": "final", "profile": "profile"}
     details = Path(output).with_suffix(".parquet")
-    evaluations.make({"use": evaluation, "keys": {}}, {"profiles": path}, None, row, {}, output, str(details))
+    files = {"profiles": path, "embeddings": embeddings}
+    block = {"use": evaluation, "keys": {"positive": "treated"} if evaluation == "control_separation" else {}}
+    evaluations.make(block, files, None, row, {}, output, str(details), steps=steps)
 
 
 def job_pycytominer(path: str, method: str, output: str) -> None:
@@ -168,10 +171,15 @@ def pipeline(embeddings: Path, names: list[str], folder: Path) -> pd.DataFrame:
         print(pd.DataFrame(found[-1:]).round(1).to_string(index=False, header=len(found) == 1), flush=True)
 
     for name in names:
-        for tail, level, evaluation in ((TO_TREATMENTS, "treatment", "moa_matching"), (TO_WELLS, "well", "retrieval")):
-            made = folder / f"{name}_{level}.parquet"
-            add(name, f"normalise to {level}s", made, "normalise", str(embeddings), [*CORRECTIONS[name], *tail])
-            add(name, evaluation, folder / f"{name}_{evaluation}.csv", "evaluate", str(made), evaluation)
+        for tail, level, scored in (
+            (TO_TREATMENTS, "treatment", ["moa_matching"]),
+            (TO_WELLS, "well", ["retrieval", "control_separation"]),
+        ):
+            made, steps = folder / f"{name}_{level}.parquet", [*CORRECTIONS[name], *tail]
+            add(name, f"normalise to {level}s", made, "normalise", str(embeddings), steps)
+            for evaluation in scored:
+                output = folder / f"{name}_{evaluation}.csv"
+                add(name, evaluation, output, "evaluate", str(made), str(embeddings), steps, evaluation)
     return pd.DataFrame(found)
 
 
