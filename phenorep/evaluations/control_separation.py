@@ -88,7 +88,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     return scores, pd.concat([*items, reasons(stated)], ignore_index=True)
 
 
-def discriminant(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def discriminant(values: np.ndarray, labels: np.ndarray, floor: np.ndarray | None = None) -> np.ndarray:
     """Direction of a linear discriminant with a Ledoit-Wolf covariance, (F,): higher is more positive.
 
     Features are first brought to standard deviation 1 within the two kinds, so that shrinking treats them alike.
@@ -99,10 +99,13 @@ def discriminant(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         (N, F) rows to learn from.
     labels
         (N,) bool, both kinds present.
+    floor
+        (F,) deviation at or below which a feature does not vary, see `phenorep.rows.Rows`; None: that of the values alone.
     """
     centres = values[labels].mean(axis=0), values[~labels].mean(axis=0)
     within = values - np.where(labels[:, None], *centres)
     tiny = np.finfo(np.float32).eps * np.abs(values).max(axis=0)
+    tiny = tiny if floor is None else np.maximum(tiny, floor)
     deviation = within.std(axis=0)
     # What does not vary within the kinds is scaled by its variation between them; what never varies has no say.
     deviation = np.where(deviation > tiny, deviation, values.std(axis=0))
