@@ -63,8 +63,9 @@ def carried(floor: np.ndarray, names: list[str], columns: list[str], values: np.
     Features that keep their names keep their floor, but no more than the largest of the new ones would have: the step may
     have changed units. Others get that of features that enter.
     """
-    kept, size = Floor(names, floor).of(columns), _ranges(values)[2]
-    return _floor(size) if kept is None else np.minimum(kept, RELATIVE * size.max(initial=0.0))
+    size = _ranges(values)[2]
+    kept, most, entering = dict(zip(names, floor, strict=True)), RELATIVE * size.max(initial=0.0), _floor(size)
+    return np.array([min(kept[name], most) if name in kept else new for name, new in zip(columns, entering, strict=True)])
 
 
 def _floor(size: np.ndarray) -> np.ndarray:
