@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import statistics
+from phenorep import constancy, statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, distances, plain, reasons, shuffled
 from phenorep.profiles import features, negatives
@@ -104,8 +104,7 @@ def discriminant(values: np.ndarray, labels: np.ndarray, floor: np.ndarray | Non
     """
     centres = values[labels].mean(axis=0), values[~labels].mean(axis=0)
     within = values - np.where(labels[:, None], *centres)
-    tiny = np.finfo(np.float32).eps * np.abs(values).max(axis=0)
-    tiny = tiny if floor is None else np.maximum(tiny, floor)
+    tiny = np.maximum(constancy.RELATIVE * np.abs(values).max(axis=0), constancy.floor(values) if floor is None else floor)
     deviation = within.std(axis=0)
     # What does not vary within the kinds is scaled by its variation between them; what never varies has no say.
     deviation = np.where(deviation > tiny, deviation, values.std(axis=0))

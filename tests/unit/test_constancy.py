@@ -12,6 +12,7 @@ from phenorep import constancy, contracts, plugins, profiles
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, control_separation, dose_response, linear_probe, moa_matching, retrieval
 from phenorep.profiles import features
+from phenorep.quality import choosing, classifiers
 from phenorep.rows import Rows
 from tests.unit.made_dead import expected, named, screen
 
@@ -144,6 +145,21 @@ def test_rounding_changes_no_linear_probe(hard):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("kind", ["knn", "linear"])
+def test_rounding_changes_no_classifier_and_no_choice(hard, kind):
+    _, values = hard
+    labels, rounded = np.arange(len(values)) % 2 == 0, noisy(values)
+    first, second = (
+        classifiers.fit(kind, part, labels, classifiers.ClassifierConfig(epochs=2, milestones=()), seed=0).probabilities(
+            part
+        )
+        for part in (values, rounded)
+    )
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-9)
+    first, second = (choosing._scaled(part.copy(), [part.shape[1]]) for part in (values, rounded))
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-9)
+
+
 def test_what_was_left_out_is_stated_and_left_out_of_new_plates(tmp_path):
     table, values = screen()
     written, fit = made(tmp_path, table, values, ["plate_zscore"])
@@ -226,6 +242,8 @@ def test_a_step_gets_the_floor_with_the_table_and_its_parts():
 
 def test_a_discriminant_leaves_out_what_lies_below_the_floor():
     generator = np.random.default_rng(0)
-    values, labels = generator.normal(size=(40, 3)) * [1, 1, 1e-14], np.arange(40) < 20
+    values, labels = generator.normal(size=(40, 3)) * [1, 1, 1e-10], np.arange(40) < 20
     assert control_separation.discriminant(values, labels)[2] != 0
-    assert control_separation.discriminant(values, labels, np.array([0, 0, 1e-12]))[2] == 0
+    assert control_separation.discriminant(values, labels, np.array([0, 0, 1e-9]))[2] == 0
+    # Zero in all rows that are learnt from, but for rounding.
+    assert control_separation.discriminant(values * [1, 1, 1e-7], labels)[2] == 0
