@@ -181,11 +181,11 @@ def _check_layer(name: str, layer: Exportable, table: Exportable, names: list[st
 
 def _places(layer: Exportable, names: list[str]) -> np.ndarray | None:
     """Where each row of a layer belongs, (N,); None: in its own order."""
-    own = layer.names()[0]
-    if own == names:
+    theirs = layer.names()[0]
+    if theirs == names:
         return None
     place = {name: number for number, name in enumerate(names)}
-    return np.array([place[name] for name in own], dtype=np.int64)
+    return np.array([place[name] for name in theirs], dtype=np.int64)
 
 
 def _keys(names: list[str], path: Path) -> dict[str, str]:

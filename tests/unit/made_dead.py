@@ -39,10 +39,10 @@ def screen(live: int = 13, dead: int = 4, seed: int = 0, sites: int = 2) -> tupl
     table = pd.DataFrame(rows, columns=list(METADATA))
     table["Metadata_Control"] = np.where(table["Metadata_Compound"] == "", "negative", "")
     places = generator.permutation(live + dead)
-    found = np.zeros((len(table), live + dead))
-    found[:, places[:live]] = np.float32(values)
-    found[:, places[live : live + dead // 2]] = np.float32(0.37)
-    return table, found
+    result = np.zeros((len(table), live + dead))
+    result[:, places[:live]] = np.float32(values)
+    result[:, places[live : live + dead // 2]] = np.float32(0.37)
+    return table, result
 
 
 def named(table: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
@@ -72,13 +72,13 @@ def _aggregated(table: pd.DataFrame, values: np.ndarray, keys: dict) -> tuple[pd
         table = table.assign(Metadata_Treatment=aggregate.treatments(table))
     columns = [column for part in parts for column in aggregate.KEYS[part]]
     how = keys.get("with", "median")
-    found, rows = [], []
+    result, rows = [], []
     for _, places in sorted(table.groupby(columns).indices.items()):
         part = values[places]
         lower = how == "lower_median"
-        found.append(np.sort(part, axis=0)[(len(part) - 1) // 2] if lower else getattr(np, how)(part, axis=0))
+        result.append(np.sort(part, axis=0)[(len(part) - 1) // 2] if lower else getattr(np, how)(part, axis=0))
         rows.append(places[0])
-    return table.iloc[rows].reset_index(drop=True), np.array(found)
+    return table.iloc[rows].reset_index(drop=True), np.array(result)
 
 
 def _plate_zscore(table, values, chosen, keys):

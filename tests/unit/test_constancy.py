@@ -13,6 +13,7 @@ from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, control_separation, dose_response, linear_probe, moa_matching, retrieval
 from phenorep.profiles import features
 from phenorep.quality import choosing, classifiers
+from phenorep.report import provenance
 from phenorep.rows import Rows
 from tests.unit.made_dead import expected, named, screen
 
@@ -34,8 +35,8 @@ def shipped() -> list[list]:
     """Steps of all profiles of the configurations that come with the project, each once; and some more."""
     paths = [ROOT / "config.yaml", *sorted((ROOT / "studies").rglob("*.yaml"))]
     blocks = [yaml.safe_load(path.read_text()).get("profiles") or {} for path in paths]
-    found = {json.dumps(steps): steps for block in blocks for steps in block.values()}
-    return [*found.values(), *MORE]
+    result = {json.dumps(steps): steps for block in blocks for steps in block.values()}
+    return [*result.values(), *MORE]
 
 
 CHAINS = shipped()
@@ -55,14 +56,14 @@ def made(folder: Path, table: pd.DataFrame, values: np.ndarray, steps: list, par
 
 def scored(table: pd.DataFrame, level: str) -> dict[str, float]:
     """Scores of profiles by metric and settings."""
-    inputs, found = Inputs(profiles=table), []
+    inputs, result = Inputs(profiles=table), []
     if level == "treatment":
-        found += moa_matching.evaluate(moa_matching.Config(permutations=1), inputs, 0)[0]
+        result += moa_matching.evaluate(moa_matching.Config(permutations=1), inputs, 0)[0]
     if level == "well":
-        found += retrieval.evaluate(retrieval.Config(null_size=100, permutations=1), inputs, 0)[0]
-        found += dose_response.evaluate(dose_response.Config(permutations=1), inputs, 0)[0]
-        found += control_separation.evaluate(control_separation.Config("treated", 1, 1), inputs, 0)[0]
-    return {f"{score.metric} {score.settings}": score.value for score in found if score.control == "none"}
+        result += retrieval.evaluate(retrieval.Config(null_size=100, permutations=1), inputs, 0)[0]
+        result += dose_response.evaluate(dose_response.Config(permutations=1), inputs, 0)[0]
+        result += control_separation.evaluate(control_separation.Config("treated", 1, 1), inputs, 0)[0]
+    return {f"{score.metric} {score.settings}": score.value for score in result if score.control == "none"}
 
 
 def noisy(values: np.ndarray) -> np.ndarray:
@@ -97,26 +98,26 @@ def test_neither_rounding_nor_the_order_of_rows_changes_a_profile(tmp_path, hard
     order = np.random.default_rng(3).permutation(len(table))
     second = made(tmp_path, table.iloc[order].reset_index(drop=True), values[order], steps, parts=3)
     assert [path.read_bytes() for path in second] == first
-    found = features(contracts.read_table(made(tmp_path, table, noisy(values), steps)[0], "profiles"))
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
+    result = features(contracts.read_table(made(tmp_path, table, noisy(values), steps)[0], "profiles"))
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("steps", SCORED, ids=json.dumps)
 def test_rounding_changes_no_score(tmp_path, hard, steps):
     table, values = hard
-    found = [
+    result = [
         scored(contracts.read_table(made(tmp_path, table, part, steps)[0], "profiles"), profiles.level(steps))
         for part in (values, noisy(values))
     ]
-    assert found[0]
-    assert found[0] == found[1]
+    assert result[0]
+    assert result[0] == result[1]
 
 
 @pytest.mark.parametrize("steps", CHAINS, ids=json.dumps)
 def test_where_no_feature_is_dead_profiles_are_those_of_the_formulas(tmp_path, steps):
     table, values = screen(dead=0)
-    found = features(contracts.read_table(made(tmp_path, table, values, steps)[0], "profiles"))
-    np.testing.assert_allclose(found, expected(table, values, steps)[1], rtol=1e-9, atol=1e-9)
+    result = features(contracts.read_table(made(tmp_path, table, values, steps)[0], "profiles"))
+    np.testing.assert_allclose(result, expected(table, values, steps)[1], rtol=1e-9, atol=1e-9)
 
 
 def test_every_shipped_step_is_in_a_chain_and_carries_the_floor():
@@ -139,10 +140,10 @@ def test_many_dead_features_change_nothing(tmp_path):
 
 def test_rounding_changes_no_linear_probe(hard):
     table, values = hard
-    config, found = linear_probe.Config(permutations=1), []
+    config, result = linear_probe.Config(permutations=1), []
     for part in (values, noisy(values)):
-        found.append(linear_probe.evaluate(config, Inputs(embeddings=named(table, part)), 0)[0][0].value)
-    assert found[0] == found[1]
+        result.append(linear_probe.evaluate(config, Inputs(embeddings=named(table, part)), 0)[0][0].value)
+    assert result[0] == result[1]
 
 
 @pytest.mark.parametrize("kind", ["knn", "linear"])
@@ -180,8 +181,8 @@ def test_a_fit_of_before_features_were_left_out_is_applied_as_it_was(tmp_path):
     with np.load(fit) as file:
         np.savez(tmp_path / "old.npz", **{name: file[name] for name in file.files if name not in ("kept", "floor")})
     profiles.apply(tmp_path / "embeddings.parquet", tmp_path / "old.npz", tmp_path / "applied.parquet")
-    found, wanted = (contracts.read_table(path, "profiles") for path in (tmp_path / "applied.parquet", written))
-    pd.testing.assert_frame_equal(found, wanted)
+    result, wanted = (contracts.read_table(path, "profiles") for path in (tmp_path / "applied.parquet", written))
+    pd.testing.assert_frame_equal(result, wanted)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-15])
@@ -192,8 +193,8 @@ def test_a_collapsed_encoder_is_worth_nothing_and_a_step_says_why(tmp_path, nois
         with pytest.raises(NotRun, match=r"'x' (are the same|vary)"):
             made(tmp_path, table, values, [step])
     for steps in ([TREATMENT], ["plate_zscore", TREATMENT], ["robust_mad", TREATMENT]):
-        found = features(contracts.read_table(made(tmp_path, table, values, steps)[0], "profiles"))
-        assert (found == (np.float32(0.37) if len(steps) == 1 else 0)).all()
+        result = features(contracts.read_table(made(tmp_path, table, values, steps)[0], "profiles"))
+        assert (result == (np.float32(0.37) if len(steps) == 1 else 0)).all()
 
 
 def test_a_collapsed_block_does_not_stop_being_told(tmp_path):
@@ -247,3 +248,10 @@ def test_a_discriminant_leaves_out_what_lies_below_the_floor():
     assert control_separation.discriminant(values, labels, np.array([0, 0, 1e-9]))[2] == 0
     # Zero in all rows that are learnt from, but for rounding.
     assert control_separation.discriminant(values * [1, 1, 1e-7], labels)[2] == 0
+
+
+def test_the_report_says_what_was_left_out(tmp_path):
+    path, _ = made(tmp_path, *screen(), ["plate_zscore"])
+    entry = {"path": str(path), "profile": "z", "method": "random", "epoch": "final", "seed": "0"}
+    result = provenance.measured_steps({"profiles": [entry]})
+    assert [row["found"] for row in result if not row["step"]] == ["constant features left out: x: 4"]
