@@ -95,7 +95,7 @@ def labelled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 def scored(table: pd.DataFrame, steps: list, seed: int) -> list[dict]:
     """Scores of one draw."""
     drawn = labelled(table, seed)
-    chain = Chain(Rows.of(drawn), steps)
+    chain = Chain(Rows.of(drawn).entered(), steps)
     inputs = Inputs(profiles=chain.profiles(set()).frame(), chain=chain)
     rows = []
     for module, config in EVALUATIONS:

@@ -109,7 +109,7 @@ class Chain:
         NotRun
             If it is a "not run" record.
         """
-        return cls(Rows.read(embeddings, None), steps)
+        return cls(Rows.read(embeddings, None).entered(), steps)
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Chain":

@@ -114,8 +114,8 @@ class Exportable:
         own = h5ad.unique(found)
         return own, keys[0] if keys == ["Sample"] and own == found else "_index"
 
-    def fill(self, dataset: h5py.Dataset, columns: Sequence[str]) -> None:
-        """Copy columns of numbers into an array (rows, columns); no more than a row group is held."""
+    def fill(self, dataset: h5py.Dataset, columns: Sequence[str], places: np.ndarray | None = None) -> None:
+        """Copy columns of numbers into an array (rows, columns), each row to its place; no more than a row group is held."""
         start = 0
         for group in range(self.file.num_row_groups):
             block = np.empty((self.file.metadata.row_group(group).num_rows, len(columns)), dataset.dtype)
@@ -125,13 +125,25 @@ class Exportable:
                     part = self.file.read_row_group(group, list(columns[first : first + step]), use_threads=False)
                 for number, values in enumerate(part.columns, first):
                     block[:, number] = values.to_numpy()
-            dataset[start : start + len(block)] = block
-            start += len(block)
+            chosen = slice(start, start + len(block))
+            if places is None:
+                dataset[chosen] = block
+            else:
+                _put(dataset, block, places[chosen])
+            start = chosen.stop
 
 
 def is_list(column: pa.ChunkedArray | pa.Field) -> bool:
     """Whether a column holds sets of values, as aggregation leaves them."""
     return pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+
+
+def _put(dataset: h5py.Dataset, block: np.ndarray, places: np.ndarray) -> None:
+    """Write rows to their places, those that follow one another at once: HDF5 is slow with single rows."""
+    order = np.argsort(places)
+    for part in np.split(order, np.flatnonzero(np.diff(places[order]) != 1) + 1):
+        first = places[part[0]]
+        dataset[first : first + len(part)] = block[part]
 
 
 def _joined(values: list | None) -> str | None:

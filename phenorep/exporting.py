@@ -35,7 +35,7 @@ def export(path: str | Path, output: str | Path, layers: Mapping[str, str | Path
         were aggregated by. ``var``: the block (encoder) of each feature, its number, channels and, where it has one, own
         name. ``obsm``: predictions. ``uns["phenorep"]``: where it comes from.
     layers
-        {name: another table of the same rows and features}, such as profiles made by other steps.
+        {name: another table of the same rows, in any order, and features}, such as profiles made by other steps.
     command
         The command line, for the record.
 
@@ -105,22 +105,21 @@ def _write(
     table.fill(h5ad.array(file, "X", shape, table.dtype), table.features)
     group = h5ad.mapping(file, "layers")
     for name, other in layers.items():
-        other.fill(h5ad.array(group, name, shape, other.dtype), other.features)
+        other.fill(h5ad.array(group, name, shape, other.dtype), other.features, _places(other, names))
     facts = _provenance(table) | {"version": __version__, "command": command, "joint": JOINT, "joined": joined}
     facts["layers"] = {name: _provenance(other) for name, other in layers.items()}
     h5ad.put(h5ad.mapping(file, "uns"), "phenorep", facts)
 
 
 def _write_var(file: h5py.File, table: Exportable) -> None:
-    blocks = contracts.feature_blocks(table.features)
     stated = table.about.get("blocks", {})
     columns: dict[str, list] = {"block": [], "number": [], "channels": [], "name": []}
     for feature in table.features:
         block, _, number = feature.rpartition("_")
         facts = stated.get(block, {})
         own = facts.get("names", [])
-        # Steps may change the number of features: then they are no longer those that had names.
-        known = len(own) == len(blocks[block]) and int(number) < len(own)
+        # Constant features are left out of profiles: the others keep their numbers.
+        known = int(number) < len(own)
         columns["block"].append(block)
         columns["number"].append(int(number))
         columns["channels"].append(JOINT.join(facts.get("channels", [])))
@@ -172,12 +171,21 @@ def _check_layer(name: str, layer: Exportable, table: Exportable, names: list[st
             f"{where}: has {len(layer.features)} features, {layer.features[0]}, ...; {table.path} has "
             f"{len(table.features)}, {table.features[0]}, .... A layer has the same features: export it by itself."
         )
-    if layer.names()[0] != names:
+    if sorted(layer.names()[0]) != sorted(names):
         raise UserError(
             f"{where}: has {layer.rows} rows at the level {layer.about.get('level', 'sample')}; {table.path} has "
-            f"{table.rows} at the level {table.about.get('level', 'sample')}. A layer has the same rows in the same order: "
-            "export it to a file of its own."
+            f"{table.rows} at the level {table.about.get('level', 'sample')}. A layer has the same rows: export it to a "
+            "file of its own."
         )
+
+
+def _places(layer: Exportable, names: list[str]) -> np.ndarray | None:
+    """Where each row of a layer belongs, (N,); None: in its own order."""
+    theirs = layer.names()[0]
+    if theirs == names:
+        return None
+    place = {name: number for number, name in enumerate(names)}
+    return np.array([place[name] for name in theirs], dtype=np.int64)
 
 
 def _keys(names: list[str], path: Path) -> dict[str, str]:

@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import nulls, statistics
+from phenorep import constancy, nulls, statistics
 from phenorep.cross_fitting import FEWEST_CONTROLS, Chain, CrossFit, Space, well_names
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons
@@ -160,12 +160,11 @@ def discriminant(values: np.ndarray, labels: np.ndarray, floor: np.ndarray | Non
     labels
         (N,) bool, both kinds present.
     floor
-        (F,) below which a feature's variation is rounding; None: it follows from the values.
+        (F,) deviation at or below which a feature does not vary, see `phenorep.rows.Rows`; None: that of the values alone.
     """
     centres = values[labels].mean(axis=0), values[~labels].mean(axis=0)
     within = values - np.where(labels[:, None], *centres)
-    tiny = np.finfo(np.float32).eps * np.abs(values).max(axis=0)
-    tiny = tiny if floor is None else np.maximum(tiny, floor)
+    tiny = np.maximum(constancy.RELATIVE * np.abs(values).max(axis=0), constancy.floor(values) if floor is None else floor)
     deviation = within.std(axis=0)
     # What does not vary within the kinds is scaled by its variation between them; what never varies has no say.
     deviation = np.where(deviation > tiny, deviation, values.std(axis=0))

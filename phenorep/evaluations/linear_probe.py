@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from phenorep import statistics
+from phenorep import constancy, statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.profiles import features
@@ -153,7 +153,7 @@ def _folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
 def _predict(values: np.ndarray, labels: np.ndarray, folds: np.ndarray, regularisation: float) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression
 
-    predicted = np.empty(len(labels), dtype=labels.dtype)
+    predicted, floor = np.empty(len(labels), dtype=labels.dtype), constancy.floor(values)
     for fold in np.unique(folds):
         held_out = folds == fold
         train, known = values[~held_out], labels[~held_out]
@@ -161,7 +161,8 @@ def _predict(values: np.ndarray, labels: np.ndarray, folds: np.ndarray, regulari
             predicted[held_out] = known[0]
             continue
         center, deviation = train.mean(axis=0), train.std(axis=0)
-        scale = np.where(deviation > np.finfo(np.float32).eps * np.abs(center), deviation, np.inf)  # constant: no say
+        lowest = np.maximum(floor, constancy.RELATIVE * np.abs(center))
+        scale = np.where(deviation > lowest, deviation, np.inf)  # constant: no say
         model = LogisticRegression(C=1 / regularisation, class_weight="balanced", tol=1e-3, max_iter=200)
         with np.errstate(all="ignore"):
             model.fit((train - center) / scale, known)

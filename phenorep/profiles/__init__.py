@@ -8,6 +8,11 @@ is given some thousand rows at a time, and its results take the old features' pl
 ``LINEAR = True`` says that it does so by an affine function that is the same for all rows of a plate: then the mean over a
 well's rows goes the same way as the rows. An aggregation says by ``is_mean(config)`` whether it takes means.
 A step with ``BY_FEATURE = True`` moves and scales each feature by itself, so that features still are what their names say.
+
+Rows come by plate, well, site and sample, whatever order the table has. Features that are the same in all rows are left out
+before the first step. What varies in some rows alone has a `floor`: a step that divides by a deviation takes one at or below
+it for rounding, and says by ``carry(config, fitted, floor, columns) -> floor`` what becomes of it: from that (F,) of the
+features `columns` to that of the features which it makes. Without ``carry``, features that keep their names keep it.
 """
 
 import json
@@ -20,7 +25,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, plugins
+from phenorep import constancy, contracts, plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.rows import ROWS_AT_ONCE, Rows
 
@@ -83,9 +88,11 @@ def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_
     steps
         As in the configuration, see `level`.
     out_parquet
-        Profiles; their facts say which steps with which keys made them and how many rows each left.
+        Profiles; their facts say which steps with which keys made them, how many rows each left, and how many features of
+        each block were left out, since they are the same in all rows (``constant``).
     out_npz
-        Fitted arrays as ``{number of the step}/{name}``, with the steps and the feature columns they were fitted on.
+        Fitted arrays as ``{number of the step}/{name}``, with the steps, the feature columns of the embeddings, which of
+        them were ``kept``, and the ``floor`` of these.
 
     Raises
     ------
@@ -98,14 +105,16 @@ def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_
     # What is changed row by row becomes float64: it is read as such, not turned into a second table.
     first = next((module for _, module, _ in loaded), None)
     table = Rows.read(embeddings_path, np.float64 if getattr(first, "BY_ROW", False) else None)
-    arrays = {"steps": np.array(json.dumps(steps)), "columns": np.array(table.columns, dtype=str)}
+    columns, table = table.columns, table.entered()
+    arrays = {"steps": np.array(json.dumps(steps)), "columns": np.array(columns, dtype=str)}
+    arrays |= {"kept": np.isin(columns, table.columns), "floor": table.floor}
     for number, (name, module, config) in enumerate(loaded):
         with _named(number, name, embeddings_path):
             fitted = module.fit(config, table.frame())
             table = table.changed(module, config, fitted)
         arrays |= {f"{number}/{key}": value for key, value in fitted.items()}
         done.append(_done(name, module, config, fitted, table))
-    _write(table, out_parquet, embeddings_path, done, level(steps))
+    _write(table, out_parquet, embeddings_path, done, level(steps), _left_out(arrays))
     with contracts.replacing(out_npz) as temporary:
         np.savez(temporary, **arrays)
 
@@ -130,6 +139,8 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
             f"{embeddings_path}: has {len(columns)} features, {', '.join(columns[:2])}, ...; {fitted_npz} was fitted on "
             f"{len(arrays['columns'])}, {', '.join(arrays['columns'][:2])}, .... Embed the new plates with the same encoder."
         )
+    # A fit of an earlier version kept all features.
+    table = table.only(arrays.setdefault("kept", np.ones(len(columns), bool)), arrays.get("floor"))
     steps, done = json.loads(str(arrays["steps"])), []
     for number, step in enumerate(steps):
         name, module, config = load(step)
@@ -137,7 +148,7 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
         with _named(number, name, embeddings_path):
             table = table.changed(module, config, fitted, None)  # a new plate or batch is corrected by all of its own rows
         done.append(_done(name, module, config, fitted, table))
-    _write(table, output, embeddings_path, done, level(steps))
+    _write(table, output, embeddings_path, done, level(steps), _left_out(arrays))
 
 
 def _read_fit(path: str | Path) -> dict[str, np.ndarray]:
@@ -183,7 +194,9 @@ def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:
     return found
 
 
-def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], dict | None], nothing: str) -> dict:
+def fit_blocks(
+    table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray, np.ndarray], dict | None], nothing: str
+) -> dict:
     """Fit every block of features by itself.
 
     Parameters
@@ -191,7 +204,7 @@ def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], d
     rows
         ``negative`` fits on the negative controls, ``all`` on all rows.
     fit_one
-        From a block's features (N, F) to what is kept of the fit by name; None if they do not vary.
+        From a block's features (N, F) and their `floor` (F,) to what is kept of the fit by name; None if they do not vary.
     nothing
         What the step cannot do then, for the message.
 
@@ -216,7 +229,7 @@ def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], d
     fitted = {"rows": np.array(chosen.sum())}
     taken = table if chosen.all() else table.loc[chosen]  # the same rows as a copy would be a second table
     for block, columns in contracts.feature_blocks(table.columns).items():
-        found = fit_one(features(taken, columns))
+        found = fit_one(features(taken, columns), floor(table, columns))
         if found is None:
             raise NotRun(f"the features of '{block}' are the same in all {chosen.sum()} rows fitted on: {nothing}.")
         fitted |= {f"{block}/{name}": value for name, value in found.items()}
@@ -226,6 +239,20 @@ def fit_blocks(table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray], d
 def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:
     """The feature columns as (N, F) float64; not to be written to, they may be the table's own."""
     return table[contracts.feature_columns(table.columns) if columns is None else columns].to_numpy(dtype=np.float64)
+
+
+def floor(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:
+    """Standard deviation (F,) at or below which a feature does not vary: what varies so little is rounding.
+
+    It comes with the table from where the features entered; else it is that of the table's own values.
+    """
+    every = contracts.feature_columns(table.columns)
+    columns = every if columns is None else columns
+    carried = table.attrs.get("floor")
+    lowest = carried.of(columns) if isinstance(carried, constancy.Floor) else None
+    if lowest is None:
+        lowest = constancy.Floor(every, constancy.floor(features(table, every))).of(columns)
+    return lowest
 
 
 def gram(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -291,7 +318,18 @@ def _named(number: int, name: str, path: str | Path):
         raise type(error)(f"{path}: step {number + 1}, {name}: {error}") from error
 
 
-def _write(table: Rows, path: str | Path, embeddings_path: str | Path, done: list[dict], reached: str) -> None:
+def _left_out(arrays: dict[str, np.ndarray]) -> dict[str, int]:
+    """How many features of each block were left out; blocks without any are not named."""
+    return {
+        block: len(columns)
+        for block, columns in contracts.feature_blocks(arrays["columns"][~arrays["kept"]].tolist()).items()
+    }
+
+
+def _write(
+    table: Rows, path: str | Path, embeddings_path: str | Path, done: list[dict], reached: str, constant: dict[str, int]
+) -> None:
     if not len(table):
         raise NotRun(f"{embeddings_path}: no row is left after the steps {', '.join(step['step'] for step in done)}.")
-    table.write(path, {**contracts.about(embeddings_path), "steps": done, "level": reached})
+    about = contracts.about(embeddings_path)
+    table.write(path, {**about, "steps": done, "level": reached, "constant": constant})

@@ -108,6 +108,11 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     return pd.concat([metadata, summaries], axis=1)
 
 
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:  # noqa: ARG001
+    """The floor (F,) as it is: what is the same in all rows is the same in their means."""
+    return floor
+
+
 def gathered(column: pd.Series, codes: np.ndarray) -> pd.Series:
     """The one value of each group; if any group has several, the sorted list of distinct values of every group.
 

@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import constancy, contracts
 from phenorep.errors import NotRun, UserError
-from phenorep.profiles import FIT_REMEDY, features, members, negatives, with_features
+from phenorep.profiles import FIT_REMEDY, features, floor, members, negatives, with_features
 
 BY_ROW = True
 LINEAR = True
@@ -66,7 +66,7 @@ def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:
             )
     fitted = {"batches": np.array(names, dtype=str), "rows": counts[names].to_numpy(dtype=np.int64)}
     for block, columns in contracts.feature_blocks(table.columns).items():
-        found = _estimate(features(table.loc[chosen], columns), batch[chosen], names)
+        found = _estimate(features(table.loc[chosen], columns), floor(table, columns), batch[chosen], names)
         if found["constant"].sum() > len(columns) - 2:
             raise NotRun(
                 f"fewer than two features of '{block}' vary within batches among the {chosen.sum()} rows fitted on: ComBat "
@@ -101,6 +101,13 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     return with_features(table, np.concatenate(values, axis=1), contracts.feature_columns(table.columns))
 
 
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:  # noqa: ARG001
+    """The floor (F,) in the units of the batch where it is largest."""
+    blocks = contracts.feature_blocks(columns)
+    slopes = {name: slope for block in blocks for name, slope in zip(blocks[block], fitted[f"{block}/slope"].T, strict=True)}
+    return floor * np.array([slopes[name].max() for name in columns])
+
+
 def facts(fitted: dict) -> dict:
     """How many batches were corrected, on how many rows, and how many features were left unscaled in each block."""
     constant = {name.removesuffix("/constant"): int(v.sum()) for name, v in fitted.items() if name.endswith("/constant")}
@@ -111,15 +118,15 @@ def facts(fitted: dict) -> dict:
     }
 
 
-def _estimate(values: np.ndarray, batch: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+def _estimate(values: np.ndarray, lowest: np.ndarray, batch: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
     """Slope and offset of each batch and feature, of (N, F) values; see `fit`."""
     from pycombat import Combat
 
     center = values.mean(axis=0)
     means = np.stack([values[batch == name].mean(axis=0) for name in names])
     within = values - means[np.searchsorted(names, batch)]
-    # Features were stored as float32: what varies less than its last digit is rounding.
-    constant = np.sqrt((within**2).mean(axis=0)) <= np.finfo(np.float32).eps * np.abs(values).max(axis=0)
+    lowest = np.maximum(lowest, constancy.RELATIVE * np.abs(values).max(axis=0))
+    constant = np.sqrt((within**2).mean(axis=0)) <= lowest
     slope, offset = np.ones((len(names), len(center))), 2 * center - means
     varying = np.flatnonzero(~constant)
     if len(varying) >= 2:

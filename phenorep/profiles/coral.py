@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import constancy, contracts
 from phenorep.errors import NotRun, UserError
-from phenorep.profiles import FIT_REMEDY, features, members, negatives, with_features
+from phenorep.profiles import FIT_REMEDY, features, floor, members, negatives, with_features
 
 BY_ROW = True
 LINEAR = True
@@ -74,7 +74,7 @@ def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:
         values = features(table, columns)
         moments = [_moments(values[found]) for found in rows]
         pooled = _pooled(moments)
-        if not np.trace(pooled["covariance"]) > 0:
+        if (np.diag(pooled["covariance"]) <= floor(table, columns) ** 2).all():
             raise NotRun(f"the features of '{block}' are the same in all rows fitted on of each batch: nothing to align.")
         pooled["ridge"] = np.array(config.epsilon * np.trace(pooled["covariance"]) / len(columns))
         centers, matrices = _alignments(moments, pooled)
@@ -105,6 +105,15 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
                 values[rows] = (values[rows] - centers[number]) @ matrices[number] + target
         changed.append(values)
     return with_features(table, np.concatenate(changed, axis=1), contracts.feature_columns(table.columns))
+
+
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:  # noqa: ARG001
+    """The floor (F,) in the batch where it is largest."""
+    lowest, parts = dict(zip(columns, floor, strict=True)), []
+    for block, names in contracts.feature_blocks(columns).items():
+        before = np.array([lowest[name] for name in names])
+        parts.append(np.max([constancy.mixed(before, matrix) for matrix in fitted[f"{block}/matrices"]], axis=0))
+    return np.concatenate(parts)
 
 
 def facts(fitted: dict) -> dict:

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import constancy, contracts
 from phenorep.profiles import deviations, features, fit_blocks, gram, with_features
 
 BY_ROW = True
@@ -70,6 +70,14 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     return with_features(table, np.concatenate(values, axis=1), names)
 
 
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:  # noqa: ARG001
+    """The floor (K,) of the factors."""
+    lowest, parts = dict(zip(columns, floor, strict=True)), []
+    for block, names in contracts.feature_blocks(columns).items():
+        parts.append(constancy.mixed(np.array([lowest[name] for name in names]), fitted[f"{block}/matrix"]))
+    return np.concatenate(parts)
+
+
 def facts(fitted: dict) -> dict:
     """Rows fitted on; factors, features and convergence of each block."""
     blocks = {name.removesuffix("/matrix"): value.shape for name, value in fitted.items() if name.endswith("/matrix")}
@@ -81,15 +89,15 @@ def facts(fitted: dict) -> dict:
     }
 
 
-def analyse(config: Config, values: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Factor analysis of (N, F) values: see `fit`; None if they do not vary."""
+def analyse(config: Config, values: np.ndarray, floor: np.ndarray | None = None) -> dict[str, np.ndarray] | None:
+    """Factor analysis of (N, F) values with the floor (F,): see `fit`; None if they do not vary."""
     from sklearn.decomposition import FactorAnalysis
     from sklearn.exceptions import ConvergenceWarning
 
     n, count = values.shape
     center, deviation = values.mean(axis=0), deviations(values)
-    # Features were stored as float32: what varies less than its last digit is rounding.
-    varying = np.flatnonzero(deviation > np.finfo(np.float32).eps * np.maximum(values.max(axis=0), -values.min(axis=0)))
+    lowest = constancy.RELATIVE * np.maximum(values.max(axis=0), -values.min(axis=0))
+    varying = np.flatnonzero(deviation > (lowest if floor is None else np.maximum(floor, lowest)))
     if not len(varying):
         return None
     # The likelihood does not mind the features' units, the arithmetic does.

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import constancy, contracts
 from phenorep.errors import UserError
-from phenorep.profiles import FIT_REMEDY, features, negatives, with_features
+from phenorep.profiles import FIT_REMEDY, features, floor, negatives, with_features
 
 BY_ROW = True
 LINEAR = True
@@ -53,7 +53,7 @@ def fit(config: Config, table: pd.DataFrame) -> dict[str, np.ndarray]:
     chosen = negatives(table, FIT_REMEDY) if config.fit == "negative" else np.ones(len(table), bool)
     plates = _plates(table)
     values = features(table)
-    return _fit(config, values, chosen, plates, sorted(set(plates)))
+    return _fit(config, values, floor(table), chosen, plates, sorted(set(plates)))
 
 
 def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame:
@@ -62,12 +62,17 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     new = sorted(set(plates) - set(fitted["plates"]))
     if new:
         chosen = negatives(table, FIT_REMEDY) if config.fit == "negative" else np.ones(len(table), bool)
-        own = _fit(config, values, chosen, plates, new)
+        own = _fit(config, values, floor(table), chosen, plates, new)
         fitted = {name: np.concatenate([fitted[name], own[name]]) for name in fitted}
     row = {plate: number for number, plate in enumerate(fitted["plates"])}
     number = np.array([row[plate] for plate in plates])
     values = (values - fitted["center"][number]) / fitted["scale"][number]
     return with_features(table, values, contracts.feature_columns(table.columns))
+
+
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:  # noqa: ARG001
+    """The floor (F,) in the units of the plate where it is largest."""
+    return floor / fitted["scale"].min(axis=0)
 
 
 def facts(fitted: dict) -> dict:
@@ -80,7 +85,7 @@ def facts(fitted: dict) -> dict:
 
 
 def _fit(
-    config: Config, values: np.ndarray, chosen: np.ndarray, plates: np.ndarray, wanted: list[str]
+    config: Config, values: np.ndarray, lowest: np.ndarray, chosen: np.ndarray, plates: np.ndarray, wanted: list[str]
 ) -> dict[str, np.ndarray]:
     centers, scales, constants = [], [], []
     for plate in wanted:
@@ -93,8 +98,7 @@ def _fit(
             )
         center = np.median(rows, axis=0) if config.robust else rows.mean(axis=0)
         scale = np.median(np.abs(rows - center), axis=0) * _MAD_TO_SD if config.robust else rows.std(axis=0)
-        # Features were stored as float32: what varies less than its last digit is rounding.
-        constant = scale <= np.finfo(np.float32).eps * np.abs(center)
+        constant = scale <= np.maximum(lowest, constancy.RELATIVE * np.abs(center))
         centers.append(center)
         scales.append(np.where(constant, 1.0, scale + config.epsilon))
         constants.append(constant)

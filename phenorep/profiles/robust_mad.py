@@ -44,6 +44,11 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     return plate_zscore.transform(_robust(config), fitted, table)
 
 
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:
+    """The floor (F,) in the units of the plate where it is largest."""
+    return plate_zscore.carry(_robust(config), fitted, floor, columns)
+
+
 def facts(fitted: dict) -> dict:
     """How many features of how many plates had a MAD of 0 and were left unscaled."""
     return plate_zscore.facts(fitted)

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import constancy, contracts
 from phenorep.profiles import deviations, features, fit_blocks, gram, with_features
 
 BY_ROW = True
@@ -74,6 +74,15 @@ def transform(config: Config, fitted: dict, table: pd.DataFrame) -> pd.DataFrame
     return with_features(table, np.concatenate(values, axis=1), names)
 
 
+def carry(config: Config, fitted: dict, floor: np.ndarray, columns: list[str]) -> np.ndarray:  # noqa: ARG001
+    """The floor (K,) of the components."""
+    lowest, parts = dict(zip(columns, floor, strict=True)), []
+    for block, names in contracts.feature_blocks(columns).items():
+        scaled = np.array([lowest[name] for name in names]) / fitted[f"{block}/scale"]
+        parts.append(constancy.mixed(scaled, fitted[f"{block}/matrix"]))
+    return np.concatenate(parts)
+
+
 def facts(fitted: dict) -> dict:
     """How many rows were fitted on, and how many components of how many features are left in each block."""
     shapes = {name.removesuffix("/matrix"): value.shape for name, value in fitted.items() if name.endswith("/matrix")}
@@ -85,13 +94,13 @@ def facts(fitted: dict) -> dict:
     }
 
 
-def whiten(config: Config, values: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Whitening of (N, F) values: see `fit`; None if they do not vary."""
+def whiten(config: Config, values: np.ndarray, floor: np.ndarray | None = None) -> dict[str, np.ndarray] | None:
+    """Whitening of (N, F) values with the floor (F,): see `fit`; None if they do not vary."""
     n, count = values.shape
     center = values.mean(axis=0) if config.center else np.zeros(count)
     deviation = deviations(values, ddof=1)
-    # Features were stored as float32: what varies less than its last digit is rounding.
-    constant = deviation <= np.finfo(np.float32).eps * np.abs(values.mean(axis=0))
+    lowest = constancy.RELATIVE * np.abs(values.mean(axis=0))
+    constant = deviation <= (lowest if floor is None else np.maximum(floor, lowest))
     scale = np.where(constant, 1.0, deviation) if config.scale else np.ones(count)
     if config.center and constant.all():
         return None

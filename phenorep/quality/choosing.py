@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import constancy, contracts
 from phenorep.errors import UserError
 
 CLUSTERED = 20_000  # samples among which clusters are sought, at most: of a kind that is one in a thousand, some twenty
@@ -117,9 +117,10 @@ def _read(path: str | Path, generator: np.random.Generator) -> tuple[np.ndarray,
 
 def _scaled(features: np.ndarray, blocks: list[int]) -> np.ndarray:
     """Features of mean 0 and deviation 1, divided by the root of their block's number of features, in place."""
+    floor = constancy.floor(features)  # before centring, which leaves the rounding of what does not vary
     features -= features.mean(axis=0)
     deviation = features.std(axis=0)
-    features /= np.where(deviation > 0, deviation, 1) * np.sqrt(np.repeat(blocks, blocks))
+    features /= np.where(deviation > floor, deviation, 1) * np.sqrt(np.repeat(blocks, blocks))
     return features
 
 

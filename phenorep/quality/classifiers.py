@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from phenorep import constancy
 from phenorep.errors import NotRun
 
 KINDS = ("knn", "linear", "forest")
@@ -190,7 +191,8 @@ def _scaling(features: np.ndarray, config: ClassifierConfig) -> tuple[np.ndarray
     if not config.standardise:
         return np.zeros(features.shape[1]), np.ones(features.shape[1])
     center, deviation = features.mean(axis=0), features.std(axis=0)
-    return center, np.where(deviation > np.finfo(np.float32).eps * np.abs(center), deviation, np.inf)
+    lowest = np.maximum(constancy.floor(features), constancy.RELATIVE * np.abs(center))
+    return center, np.where(deviation > lowest, deviation, np.inf)
 
 
 def _linear(sets: list[tuple], configs: Sequence[ClassifierConfig], seeds: Sequence[int]) -> list[_Linear]:

@@ -99,11 +99,17 @@ def _kind(about: dict) -> str:
 
 
 def measured_steps(files: dict) -> list[dict]:
-    """What the steps found when they were fitted, ``profile, method, step, found``: rows left and the step's own facts."""
+    """What the steps found when they were fitted, ``profile, method, step, found``: rows left and the step's own facts.
+
+    Before the first step, features that are the same in all rows are left out: how many of each block.
+    """
     found: dict[tuple, None] = {}
     for entry in tables.at_the_end(files.get("profiles", [])):
         if tables.not_run(entry["path"]) is None:
-            for step in contracts.about(entry["path"]).get("steps", []):
+            about = contracts.about(entry["path"])
+            if constant := about.get("constant"):
+                found[entry["profile"], entry["method"], "", f"constant features left out: {_text(constant)}"] = None
+            for step in about.get("steps", []):
                 facts = {"rows": step.get("rows"), **(step.get("facts") or {})}
                 found[entry["profile"], entry["method"], step.get("step"), _text(facts)] = None
     return [dict(zip(("profile", "method", "step", "found"), row, strict=True)) for row in found]

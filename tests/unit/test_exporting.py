@@ -131,6 +131,29 @@ def test_own_names_of_features_go_only_with_what_is_still_that_feature(folder, e
         assert ("var/name/categories" in read(folder / f"{name}.h5ad")) == expected, name
 
 
+def test_features_keep_their_own_names_where_others_were_left_out(folder, tmp_path):
+    path = tmp_path / "e.parquet"
+    contracts.write_table(
+        pd.concat(embeddings(), ignore_index=True).assign(own_0000=np.float32(1)), path, "embeddings", ABOUT
+    )
+    profiles.make(path, ["plate_zscore"], tmp_path / "p.parquet", tmp_path / "p.npz")
+    exporting.export(tmp_path / "p.parquet", tmp_path / "p.h5ad")
+    found = read(tmp_path / "p.h5ad")
+    names = np.array([text.decode() for text in found["var/name/categories"]])[found["var/name/codes"]]
+    assert names.tolist() == ["", "", "", "", "Form"]
+
+
+def test_a_layer_goes_to_the_rows_of_its_names(tmp_path):
+    table = pd.concat(embeddings(), ignore_index=True).iloc[::-1]
+    path = tmp_path / "e.parquet"
+    contracts.write_table(table.reset_index(drop=True), path, "embeddings", ABOUT)
+    profiles.make(path, [], tmp_path / "p.parquet", tmp_path / "p.npz")
+    exporting.export(path, tmp_path / "e.h5ad", {"same": tmp_path / "p.parquet"})
+    found = read(tmp_path / "e.h5ad")
+    assert pd.read_parquet(tmp_path / "p.parquet")["Sample"].tolist() == table["Sample"].tolist()[::-1]
+    np.testing.assert_array_equal(found["layers/same"], found["X"])
+
+
 def test_where_it_comes_from_stands_in_the_file(exported):
     path, source = exported["wells"]
     start = "uns/phenorep/"
