@@ -82,7 +82,6 @@ class Chain:
 
     def __init__(self, rows: Rows, steps: list):
         self._steps = [profiles.load(step) for step in steps]
-        rows.values.flags.writeable = False  # a step may overwrite what it is given
         self._names, wells = np.unique(well_names(rows.metadata), return_inverse=True)
         self._rows, self._means = _Part(rows, wells), None
         control = rows.metadata.get("Metadata_Control", pd.Series("", index=rows.metadata.index))
@@ -91,14 +90,14 @@ class Chain:
         self._leading = self._count_leading(steps)
         # Rows of treated wells serve no fit: their means are all that is needed of them.
         self._fitted_alone = all(getattr(config, "fit", "") == "negative" for *_, config in self._steps[: self._leading])
-        if self._leading is None:
-            return
-        _, module, config = self._steps[self._leading]
-        means = rows.changed(module, config, {})
-        means.values.flags.writeable = False
-        self._means = _Part(means, np.searchsorted(self._names, well_names(means.metadata)))
-        if self._fitted_alone:
-            self._rows = self._rows.taken(negative & (self._leading > 0))
+        if self._leading is not None:
+            _, module, config = self._steps[self._leading]
+            means = rows.changed(module, config, {})
+            self._means = _Part(means, np.searchsorted(self._names, well_names(means.metadata)))
+            if self._fitted_alone:
+                self._rows = self._rows.taken(negative & (self._leading > 0))
+        for part in filter(None, (self._rows, self._means)):
+            part.rows.values.flags.writeable = False  # a step may overwrite what it is given
 
     @classmethod
     def read(cls, embeddings: str | Path, steps: list) -> "Chain":

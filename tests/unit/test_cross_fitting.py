@@ -63,6 +63,15 @@ def test_profiles_are_those_of_a_table_in_which_the_hidden_wells_are_treated(nam
     assert table["Metadata_Control"].eq("negative").sum() == 2 * 6 * 8  # the table itself is as it was
 
 
+@pytest.mark.parametrize("name", CHAINS)
+def test_one_fit_leaves_nothing_to_the_next(name):
+    chain = Chain(Rows.of(cells()), CHAINS[name])
+    first = [chain.profiles(hidden).values.copy() for hidden in (set(), {"p0/A02"})]
+    chain.profiles({"p1/A01"}, chain.controls)
+    for hidden, before in zip((set(), {"p0/A02"}), first, strict=True):
+        np.testing.assert_array_equal(chain.profiles(hidden).values, before)
+
+
 @pytest.mark.parametrize("name", ["tvn", "standardised", "batches", "wells", "medians"])
 def test_what_is_hidden_decides_nothing(name):
     table = cells()
