@@ -13,7 +13,7 @@ from phenorep.errors import UserError
 
 @dataclass(frozen=True)
 class Compute:
-    """The configuration block ``compute``; of it `device`, `devices` and `threads` decide rounding, and so what is learnt."""
+    """The configuration block ``compute``: `device`, `devices` and `threads` decide rounding, and by that what is learnt."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto takes a GPU where there is one, and says so
     devices: int = 1  # GPUs (or processes, on cpu) that train one encoder together

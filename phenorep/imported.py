@@ -85,7 +85,7 @@ def _origin(about: dict, source: str) -> dict:
 
 
 def _sited(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The table with `Metadata_Site`, empty where a row is of the whole well, and what its rows are: wells, fields, cells."""
+    """The table with `Metadata_Site`, empty where rows are of whole wells, and what its rows are: wells, fields or cells."""
     rows = "fields" if "Metadata_Site" in table else "wells"
     table = table if "Metadata_Site" in table else table.assign(Metadata_Site="")
     return table, "cells" if table.duplicated(list(contracts.FIELD)).any() else rows

@@ -75,7 +75,8 @@ def sources(config: Config) -> list[str]:
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
     """One row per field of a plate, sorted by well and site: its metadata and images.
 
-    Without sites in the table, a well's fields are numbered in the order of the names of their images. A well that the plate map names and the table does not has one row without images, whose `Problem` says so.
+    Without sites in the table, a well's fields are numbered in the order of the names of their images. A well that the plate
+    map names and the table does not has one row without images, whose `Problem` says so.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def test_probabilities_are_calibrated_for_samples_without_a_label(tmp_path, clas
     brier = ((probability - abnormal) ** 2)[rest].mean()
     constant = abnormal[rest].mean() * (1 - abnormal[rest].mean())
     assert brier < 0.75 * constant, "better than the share alone"
-    assert abs(probability[rest].mean() - abnormal[rest].mean()) < 0.06
+    assert abs(probability[rest].mean() - abnormal[rest].mean()) < 0.07
     sure = rest & (probability > 0.9)
     assert not sure.any() or abnormal[sure].mean() > 0.7
     assert facts["counts"] == {"normal": 100, "abnormal": 100}

@@ -118,7 +118,7 @@ def encoded(wildcards):
 
 
 def cpu_threads():
-    """What torch computes with on a CPU. Where Snakemake has fewer cores it gives fewer, and torch takes as many all the same."""
+    """What torch computes with on a CPU. Snakemake gives fewer where it has fewer cores; torch takes as many all the same."""
     threads = plan.blocks["compute"]["threads"]
     return threads if isinstance(threads, int) and threads > 0 else 1  # the job `check` says what is wrong with others
 
