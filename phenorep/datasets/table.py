@@ -102,11 +102,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     table = _with_paths(config, table, channels)
     files = [f"{kind}_{channel}" for channel in channels for kind in ("FileName", "PathName")]
     rest = [name for name in table if name.startswith(platemap.CARRIED) and name not in contracts.FIELD]
-    places = [
-        (natural(well), natural(site)) for well, site in zip(table["Metadata_Well"], table["Metadata_Site"], strict=True)
-    ]
-    rows = sorted(range(len(table)), key=places.__getitem__)
-    return table.iloc[rows][[*contracts.FIELD, *rest, *files, "Problem"]].reset_index(drop=True)
+    return table[[*contracts.FIELD, *rest, *files, "Problem"]].copy()
 
 
 def _numbered(table: pd.DataFrame, channels: list[str]) -> pd.Series:
