@@ -229,11 +229,6 @@ class Plan:
             found += [self.blocks["methods"][start.method], self.recipe_digest(start.method), self.training_settings(start)]
         return [*found, preprocessing.decisive(self.preprocess)]
 
-    def deciding_threads(self) -> int | None:
-        """Threads that decide how what is learnt is rounded; None where a GPU is asked for."""
-        compute = self.blocks["compute"]
-        return None if compute["device"] == "cuda" else compute["threads"]
-
     def epochs(self, method: str) -> list[str]:
         """Saved epochs of a method and `final`; of a combined one those that all its members have which train."""
         return [*map(str, sorted(self._saved_epochs(method) or set())), "final"]

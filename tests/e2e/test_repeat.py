@@ -43,6 +43,15 @@ def test_one_core_trains_and_scores_as_two_do(finished, config, tmp_path):
     assert not [name for name, content in before.items() if (folder / name).read_bytes() != content]
 
 
+def test_another_number_of_threads_trains_anew_and_another_device_does_not(finished, config):
+    config["compute"] = {"device": "cpu"}
+    assert finished.planned(config) == {}
+    config["compute"]["threads"] = 1
+    planned = finished.planned(config)
+    assert planned["pretrain"] == 3, "also what learns nothing, which takes seconds"
+    assert set(planned) == {"pretrain", "embed", "concat", "normalise", "evaluate"}
+
+
 def listed(folder: Path) -> pd.DataFrame:
     """Draw the tiny screen; a table of its fields without names of sites, which must follow from the images."""
     screen = plugins.configure(simulated.Config, TINY_SCREEN, "datasets: screen")

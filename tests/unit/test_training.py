@@ -97,31 +97,6 @@ def test_same_configuration_same_weights_and_another_seed_others(tmp_path, files
     assert not torch.equal(other["conv1.0.weight"], first["conv1.0.weight"])
 
 
-def test_neither_threads_of_the_job_nor_the_order_of_the_samples_change_a_byte(tmp_path, files, undisturbed):
-    expected = (undisturbed / "encoder.safetensors").read_bytes()
-    before, keys = torch.get_num_threads(), {**KEYS, "save_epochs": [0, 2]}
-    try:
-        torch.set_num_threads(1)  # as a job that is started with OMP_NUM_THREADS=1
-        pretrain.make(**made_samples.pretrain_arguments(tmp_path / "threads", files, "simclr", keys, threads=3))
-    finally:
-        torch.set_num_threads(before)
-    assert (tmp_path / "threads/encoder.safetensors").read_bytes() == expected
-    others = made_samples.reordered(tmp_path / "samples", files)
-    pretrain.make(**made_samples.pretrain_arguments(tmp_path / "order", others, "simclr", keys))
-    assert (tmp_path / "order/encoder.safetensors").read_bytes() == expected
-
-
-def test_another_number_of_threads_is_another_training(tmp_path, files, undisturbed, monkeypatch, capsys):
-    """Its sums are rounded in another way: the encoder says with how many it was made, and a checkpoint is of one number."""
-    assert encoders.metadata(undisturbed / "encoder.safetensors")["computed_on"] == {"device": "cpu", "threads": 2}
-    arguments = made_samples.pretrain_arguments(tmp_path, files, "simclr", {**KEYS, "save_epochs": [0, 2]})
-    killed.kill(monkeypatch, arguments, 4)
-    assert (tmp_path / "checkpoint.pt").is_file()
-    pretrain.make(**arguments | {"compute": {"device": "cpu", "threads": 1}})
-    assert "training begins again" in capsys.readouterr().out
-    assert encoders.metadata(tmp_path / "encoder.safetensors")["computed_on"] == {"device": "cpu", "threads": 1}
-
-
 def test_training_changes_the_weights(undisturbed):
     before = load_file(undisturbed / "epochs/0.safetensors")
     after = weights(undisturbed)

@@ -100,7 +100,7 @@ def recipe_of(wildcards):
     return {
         "method": plan.settings("methods", wildcards.method),
         "sources": plan.training_sources(encoded(wildcards)),
-        "threads": plan.deciding_threads(),
+        "threads": plan.blocks["compute"]["threads"],  # whatever the device, which is not known before a job runs
         "made_of": plan.training_settings(encoded(wildcards)),
         "code": plan.recipe_digest(wildcards.method),
     }
