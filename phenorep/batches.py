@@ -11,6 +11,7 @@ import torch
 
 from phenorep import encoders, folds, plugins, selection
 from phenorep.errors import UserError
+from phenorep.order import by_name
 from phenorep.treatments import treatments
 
 
@@ -74,6 +75,11 @@ class Source:
         if not kept.all():
             print(f"{self.name}: {np.sum(~kept)} of {len(kept)} samples have no {self.label_column} and are left out")
         return replace(self, rows=self.rows[kept], labels=self.labels[kept])
+
+    def in_order(self) -> "Source":
+        """The same in the order of the samples' names: what is drawn by row does not depend on the order of the table."""
+        places = by_name(self.samples.table.iloc[self.rows])
+        return replace(self, rows=self.rows[places], labels=self.labels[places])
 
     def about(self) -> dict:
         """What an encoder's file says of a sample set that it was trained on."""

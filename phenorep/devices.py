@@ -7,21 +7,24 @@ from typing import Literal
 
 import torch
 
-from phenorep import gpus, plugins
+from phenorep import blas, gpus, plugins
 from phenorep.errors import UserError
 
 
 @dataclass(frozen=True)
 class Compute:
-    """The configuration block ``compute``; none of it decides what is learnt, but for rounding."""
+    """The configuration block ``compute``: `device`, `devices` and `threads` decide rounding, and by that what is learnt."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto takes a GPU where there is one, and says so
     devices: int = 1  # GPUs (or processes, on cpu) that train one encoder together
+    # Threads of torch on a CPU, however many cores Snakemake gives to the job: another number rounds sums in another way,
+    # of which a training makes much, so a changed number trains anew. More where one training has many cores for itself.
+    threads: int = 2
     batch_size: int = 256  # samples that are embedded at once; fewer where memory ends, the result is the same
     checkpoint_minutes: float = 10.0  # most that a killed training loses; each epoch's end is kept anyway
 
     def __post_init__(self):
-        for name in ("devices", "batch_size"):
+        for name in ("devices", "threads", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         if self.checkpoint_minutes < 0:
@@ -84,7 +87,7 @@ def fabric(compute: Compute, precision: str):
 
 @contextmanager
 def repeatable(threads: int):
-    """Inside the block torch uses `threads` threads and, where it has them, algorithms that repeat bit by bit."""
+    """Inside the block torch uses `threads` threads and, where it has them, algorithms that repeat bit by bit; numpy one."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     filled = torch.utils.deterministic.fill_uninitialized_memory
@@ -93,7 +96,8 @@ def repeatable(threads: int):
     # Filling memory that is overwritten anyway finds mistakes in kernels; it costs time in each operation.
     torch.utils.deterministic.fill_uninitialized_memory = False
     try:
-        yield
+        with blas.single_thread():
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=warn_only)

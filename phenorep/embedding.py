@@ -34,6 +34,8 @@ def make(
         The sample set's files, one of each for each plate.
     compute
         The configuration block; see `devices.Compute`.
+    threads
+        That read samples; the result does not depend on it.
     channels
         The sample set's channels that take the places of the encoder's, in its order; None: the same names.
     block
@@ -46,12 +48,12 @@ def make(
     """
     from phenorep.store import Samples
 
-    with records.kept_in([output]), devices.repeatable(threads):
+    settings = devices.configure(compute, devices=1)  # more would train, not embed
+    with records.kept_in([output]), devices.repeatable(settings.threads):
         facts = encoders.stated(encoder)  # before the samples: the reason of a missing encoder is the one to pass on
         name = block or facts["recipe"]
         samples = Samples.open(list(tables), list(statistics))
         samples.check(threads)
-        settings = devices.configure(compute, devices=1)  # more would train, not embed
         device = torch.device(devices.accelerator(settings))
         network = encoders.Encoder.load(encoder, device)
         planes = network.positions(samples.channels, channels, str(tables[0]))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from phenorep import loaddata, platemap
 from phenorep.errors import UserError
+from phenorep.order import natural
 
 _NUMBERS = {"Metadata_Concentration": float, "Metadata_Dose": int}
 
@@ -82,8 +83,14 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
 
 
 def of_plate(fields: pd.DataFrame, plate: str, source: str) -> pd.DataFrame:
-    """The rows of one plate, with numbers where columns hold numbers."""
-    return with_numbers(fields.loc[fields["Metadata_Plate"] == plate].reset_index(drop=True), source)
+    """The rows of one plate, sorted by well and site, with numbers where columns hold numbers."""
+    fields = fields.loc[fields["Metadata_Plate"] == plate]
+    # A field's number is its row: in any order of the table the same fields get the same numbers.
+    places = [
+        (natural(well), natural(site)) for well, site in zip(fields["Metadata_Well"], fields["Metadata_Site"], strict=True)
+    ]
+    rows = sorted(range(len(fields)), key=places.__getitem__)
+    return with_numbers(fields.iloc[rows].reset_index(drop=True), source)
 
 
 def with_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:

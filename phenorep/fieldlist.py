@@ -11,6 +11,7 @@ from phenorep import contracts, plugins
 from phenorep.errors import UserError
 from phenorep.fields import check_name
 from phenorep.microscopes import Acquisition, Image, Listing, layout, listed
+from phenorep.order import natural
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,3 @@ def gaps(fields: pd.DataFrame) -> list[str]:
         lacking = fields.loc[fields[f"FileName_{channel}"] == "", list(contracts.FIELD)]
         found += [f"plate {p}, well {w}, site {s}: {channel}" for p, w, s in lacking.itertuples(index=False)]
     return found
-
-
-def natural(text: str) -> list:
-    """A key that sorts numbers in text by value, and before letters: w2 before w10."""
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else part) for part in re.split(r"(\d+)", text) if part]

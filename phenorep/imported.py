@@ -9,6 +9,7 @@ import pandas as pd
 
 from phenorep import contracts, records
 from phenorep.errors import NotRun, UserError
+from phenorep.order import natural
 from phenorep.undefined import Summary, filled
 
 BLOCK = "imported"
@@ -29,7 +30,8 @@ def make(module, config, output: str | Path) -> None:
     config
         The plug-in's `Config`.
     output
-        One row per row of the table, plate by plate; features are ``imported_0000...``, with the values that the table has.
+        One row per row of the table, plate by plate, in an order that does not depend on that of the table (see `_sorted`);
+        features are ``imported_0000...``, with the values that the table has.
         Their own names stand in the facts, as ``names`` of the block, beside those that were ``left_out`` since they are the
         same in all rows or undefined (empty, NaN, infinite) for more than 1 % of them or for a whole plate. What else is
         undefined takes the median of its plate; ``filled`` says how often, feature by feature. If no feature is left, a "not
@@ -41,7 +43,7 @@ def make(module, config, output: str | Path) -> None:
         If the table has no numeric column, or table and keys do not fit together.
     """
     with records.kept_in([output]):
-        table, rows = _identified(module.metadata(config))
+        table, rows = _sited(module.metadata(config))
         names, text = module.feature_names(config)
         source = str(module.sources(config)[0])
         if not names:
@@ -72,7 +74,7 @@ def make(module, config, output: str | Path) -> None:
             for numbers, values in _by_plate(table, module.values(config, names)):
                 features = filled(_defined(values[:, usable]))
                 block = pd.DataFrame(features, columns=contracts.feature_names(BLOCK, len(kept)))
-                write(pd.concat([table.iloc[numbers].reset_index(drop=True), block], axis=1))
+                write(pd.concat([_named(table.iloc[numbers].reset_index(drop=True), rows), block], axis=1))
 
 
 def _origin(about: dict, source: str) -> dict:
@@ -82,30 +84,68 @@ def _origin(about: dict, source: str) -> dict:
     return {"recipe": recipe, "table": source, "channels": [], "trained_on": elsewhere, "versions": {}}
 
 
-def _identified(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The table with `Metadata_Site` and `Sample`, and what its rows are: wells, fields or cells.
-
-    A row without a site is of the whole well: its site is empty. Samples are named by what identifies them, and numbered
-    where several rows have the same identity.
-    """
+def _sited(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The table with `Metadata_Site`, empty where rows are of whole wells, and what its rows are: wells, fields or cells."""
     rows = "fields" if "Metadata_Site" in table else "wells"
     table = table if "Metadata_Site" in table else table.assign(Metadata_Site="")
+    return table, "cells" if table.duplicated(list(contracts.FIELD)).any() else rows
+
+
+def _named(table: pd.DataFrame, rows: str) -> pd.DataFrame:
+    """A plate's rows with `Sample`: what identifies them, and of cells their number, in the order in which they lie."""
     identity = table["Metadata_Plate"] + "_" + table["Metadata_Well"]
     identity = identity.where(table["Metadata_Site"] == "", identity + "_" + table["Metadata_Site"])
-    if identity.duplicated().any():
-        rows = "cells"
+    if rows == "cells":
         identity = identity + "_" + (identity.groupby(identity).cumcount() + 1).astype(str)
     first = [*contracts.FIELD, "Sample"]
-    table = table.assign(Sample=identity)
-    return table[[*first, *(name for name in table if name not in first)]], rows
+    return table.assign(Sample=identity)[[*first, *(name for name in table if name not in first)]]
+
+
+def _sorted(table: pd.DataFrame, values: np.ndarray) -> np.ndarray:
+    """Row numbers (n,) of a plate by well, site, other metadata and, of cells that have the same, by their features.
+
+    Cells have no name but their number: by their place in the table, the same cell would have another name in a table that
+    lists the same rows in another order. Features are compared in six digits, so that rounding does not change the order.
+
+    Parameters
+    ----------
+    table
+        (n rows) metadata.
+    values
+        (n, F) features.
+    """
+    first = [*contracts.FIELD, *(name for name in table if name not in contracts.FIELD)]
+    group = np.zeros(len(table), np.int64)
+    for name in first:
+        text = table[name].fillna("").astype(str)
+        place = {value: number for number, value in enumerate(sorted(set(text), key=natural))}
+        group = _refined(group, text.map(place).to_numpy())
+    for column in values.T:
+        tied = np.flatnonzero(np.bincount(group)[group] > 1)
+        if not len(tied):
+            break
+        largest = np.abs(column[np.isfinite(column)]).max(initial=0)
+        rounded = np.round(column[tied] / (largest or 1), 6)
+        # Ranks among the tied rows alone: the others keep their places between them.
+        inner = np.zeros(len(table), np.int64)
+        inner[tied] = np.unique(rounded, return_inverse=True)[1]
+        group = _refined(group, inner)
+    return np.argsort(group, kind="stable")
+
+
+def _refined(group: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Numbers (n,) of groups that are divided by a second number, in the order of both."""
+    return np.unique(group * (int(inner.max(initial=0)) + 1) + inner, return_inverse=True)[1]
 
 
 def _by_plate(table: pd.DataFrame, pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers (n,) and features (n, F) of each plate, as soon as all of it has been read.
+    """Row numbers (n,) and features (n, F) of each plate, plates and rows sorted, as soon as all of it has been read.
 
-    So a table that is sorted by plate never stands in memory as a whole.
+    So a table whose plates lie in their order never stands in memory as a whole; of another one, plates wait for their turn.
     """
-    plates, _ = pd.factorize(table["Metadata_Plate"])
+    names = table["Metadata_Plate"]
+    place = {name: number for number, name in enumerate(sorted(set(names), key=natural))}
+    plates, turn = names.map(place).to_numpy(), 0
     awaited = np.bincount(plates)
     waiting: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     start = 0
@@ -115,9 +155,11 @@ def _by_plate(table: pd.DataFrame, pieces: Iterable[np.ndarray]) -> Iterator[tup
             rows = np.flatnonzero(own == plate)
             waiting.setdefault(plate, []).append((rows + start, piece[rows]))
             awaited[plate] -= len(rows)
-            if not awaited[plate]:
-                numbers, values = zip(*waiting.pop(plate), strict=True)
-                yield np.concatenate(numbers), np.concatenate(values)
+        while turn < len(awaited) and not awaited[turn]:
+            numbers, values = map(np.concatenate, zip(*waiting.pop(turn), strict=True))
+            order = _sorted(table.iloc[numbers], values)
+            yield numbers[order], values[order]
+            turn += 1
         start += len(piece)
     if start != len(table):
         raise ValueError(f"{start} rows of features for {len(table)} rows of metadata")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from phenorep import contracts, cutting
 from phenorep.errors import UserError
-from phenorep.fieldlist import natural
+from phenorep.order import natural
 
 IMAGES = (".tif", ".tiff", ".png", ".bmp")
 ARRAYS = (".npy",)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, plugins, records
+from phenorep import blas, contracts, plugins, records
 from phenorep.errors import NotRun, UserError
 from phenorep.undefined import Summary, filled
 
 _IDENTITY = contracts.REQUIRED["measurements"]  # columns before the measurements
 
 
+@blas.single_thread()
 def make(tables: Sequence[str], measurements: Sequence[str], method: dict, output: str | Path) -> None:
     """Write the measurements of a sample set's nuclei as embeddings.
 

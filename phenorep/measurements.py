@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from phenorep import contracts, masks, parallel, preprocessing
+from phenorep import blas, contracts, masks, parallel, preprocessing
 from phenorep.errors import UserError
 from phenorep.imaging import illumination, intensity
 
@@ -31,6 +31,7 @@ GROUPS = ("shape", "zernike", "intensity", "texture", "radial", "radial_zernike"
 _TEXTURE_SCALE = 3  # pixels between the grey values that are compared: CellProfiler's default
 
 
+@blas.single_thread()
 def make(inputs, preprocess: dict, groups: Iterable[str], threads: int, output: str | Path) -> None:
     """Write the measurements of a plate's nuclei.
 

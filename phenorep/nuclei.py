@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from phenorep import contracts, masks, parallel
+from phenorep import blas, contracts, masks, parallel
 from phenorep.errors import UserError
 from phenorep.imaging import cellprofiler, illumination, intensity, quality
 from phenorep.imaging.segmentation import find_nuclei
 from phenorep.preprocessing import settings
 
 
+@blas.single_thread()
 def make(inputs, preprocess: dict, threads: int, outputs) -> None:
     """Write the nuclei, their masks and the field quality of a plate.
 

@@ -48,6 +48,8 @@ def make(
         The encoder file to start from, or None.
     compute
         The configuration block; see `devices.Compute`.
+    threads
+        That read samples; the result does not depend on it.
     outputs
         The encoder (safetensors), the training curve (CSV with `contracts.TRAINING_COLUMNS`) and the directory of saved
         epochs, in this order. Where the recipe cannot run for a stated reason, these are "not run" records, and each of
@@ -101,17 +103,17 @@ def run(
     encoder, curve, epochs = outputs
     # Saved epochs are files of their own: each says why it was not made, as the directory cannot.
     wanted = [Path(epochs) / f"{epoch}.safetensors" for epoch in configured_epochs(method)]
-    with records.kept_in([*outputs, *wanted] if first else []), devices.repeatable(threads):
+    settings = devices.configure(compute)
+    with records.kept_in([*outputs, *wanted] if first else []), devices.repeatable(settings.threads):
         config, recipe_class, data = prepare(method, sources, threads)
         learns = isinstance(config, PretrainConfig)
-        settings = devices.configure(compute)
         fabric = devices.fabric(settings, config.precision) if learns else None
         recipe = build(recipe_class, config, data, seed, fabric.world_size if fabric else 1)
         if learns:
             check_signal(data)
         if init:
             start_from(recipe, init, data.channels)
-        facts = describe(method["use"], recipe, data, seed, init)
+        facts = describe(method["use"], recipe, data, seed, init) | {"computed_on": computed_on(settings, fabric)}
         state = Checkpoint(Path(encoder).with_name("checkpoint.pt"), fingerprint(facts, data, init, fabric, code))
         history = []
         if learns:
@@ -164,7 +166,7 @@ def prepare(method: dict, sources: list[dict], threads: int = 1) -> tuple:
                 f"train: {source['samples']}: labels: {labels}, but {name} learns from {own}: take out one of the two."
             )
         taken = Source.choose(source["samples"], opened, source.get("where"), own or labels, source.get("hold_out"))
-        chosen.append(taken.labelled() if own else taken)
+        chosen.append((taken.labelled() if own else taken).in_order())
     return config, module.Recipe, Sources(chosen, config.channels)
 
 
@@ -226,6 +228,13 @@ def describe(name: str, recipe: Recipe, sources: Sources, seed: int, init: str |
         "trained_on": seen_before(init) + trained_on,
         "versions": {"phenorep": phenorep.__version__, "torch": version("torch"), "timm": version("timm")},
     }
+
+
+def computed_on(settings: devices.Compute, fabric) -> dict:
+    """What decides how sums are rounded: the kind of device; on a CPU also the number of threads."""
+    if fabric is not None and fabric.device.type != "cpu":
+        return {"device": fabric.device.type}
+    return {"device": "cpu", "threads": settings.threads}
 
 
 def seen_before(init: str | None) -> list[dict]:

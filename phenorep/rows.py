@@ -10,14 +10,13 @@ import pyarrow as pa
 from phenorep import constancy, contracts
 from phenorep.checksums import Damaged
 from phenorep.errors import NotRun
+from phenorep.order import by_name
 
 # Rows that are changed at once, values that are read at once: bounds the memory taken by what lies between.
 ROWS_AT_ONCE = 16_384
 _VALUES_AT_ONCE = 2**23
 # Rows of a row group when written: tables below it are written as one.
 _ROWS_PER_GROUP = 131_072
-# Whatever wrote a table, its rows are taken in this order: sums of the same rows in another order differ in the last digit.
-_ORDER = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "Sample")
 
 
 @dataclass
@@ -186,9 +185,11 @@ class Rows:
 
 
 def _ordered(metadata: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """The rows in text order of what names them, and the place (N,) that each had come to; None: they were in order."""
-    keys = pd.DataFrame({name: metadata[name].astype(str) for name in _ORDER if name in metadata})
-    order = keys.sort_values(list(keys), kind="stable").index.to_numpy()
+    """The rows in the order of their names, and the place (N,) that each had come to; None: they were in order.
+
+    Sums of the same rows in another order differ in the last digit.
+    """
+    order = by_name(metadata)
     if (order == np.arange(len(order))).all():
         return metadata, None
     place = np.empty(len(order), dtype=np.int64)

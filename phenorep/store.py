@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, cutting, preprocessing, sampling
+from phenorep import blas, contracts, cutting, preprocessing, sampling
 from phenorep.errors import UserError
 from phenorep.imaging import crops, illumination
 from phenorep.sampling import PARENT
 
 
+@blas.single_thread()
 def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None:
     """Cut the samples of a plate out of its images and store them.
 
@@ -88,6 +89,7 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
         _finish(table, facts, sums, samples | {"keys": keys}, outputs)
 
 
+@blas.single_thread()
 def make_view(samples: dict, inputs, outputs) -> None:
     """Write a sample set whose samples are windows of another set's, or some of them as they are.
 

@@ -21,6 +21,7 @@ import pandas as pd
 from phenorep import experiment, loaddata, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Experiment
+from phenorep.order import natural
 from phenorep.platemap import CARRIED
 
 FEATURES = True  # rows are features, there are no images
@@ -35,8 +36,9 @@ class Config(Experiment):
 
 
 def plates(config: Config) -> list[str]:
-    """Names of the plates in the table's order; reads that one column."""
-    return list(dict.fromkeys(loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]))
+    """Names of the plates, sorted, whatever the table's order; reads that one column."""
+    names = loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]
+    return sorted(set(names), key=natural)
 
 
 def about(config: Config) -> dict:

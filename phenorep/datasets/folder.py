@@ -16,6 +16,7 @@ import pandas as pd
 from phenorep import contracts, experiment, fieldlist, microscopes, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
+from phenorep.order import natural
 
 FINDS = "microscopes"  # folder of files that are found by name: part of what this file does
 
@@ -58,8 +59,8 @@ def selection(config: Config) -> fieldlist.Selection:
 
 
 def plates(config: Config) -> list[str]:
-    """Names of the plates; reads names of files, and the first lines of indexes."""
-    return list(fieldlist.plates(listing(config), selection(config)).values())
+    """Names of the plates, sorted; reads names of files, and the first lines of indexes."""
+    return sorted(fieldlist.plates(listing(config), selection(config)).values(), key=natural)
 
 
 def about(config: Config) -> dict:

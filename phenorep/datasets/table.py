@@ -19,6 +19,7 @@ from phenorep import contracts, experiment, loaddata, platemap, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.fields import check_name
+from phenorep.order import natural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,9 @@ class Config(Imaged):
 
 
 def plates(config: Config) -> list[str]:
-    """Names of the plates in the table's order; reads that one column."""
-    known = list(dict.fromkeys(loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]))
+    """Names of the plates, sorted, whatever the table's order; reads that one column."""
+    names = loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]
+    known = sorted(set(names), key=natural)
     for name in known:
         check_name(name, "plate", f"{config.table}: Metadata_Plate")
     for name in config.plates:
@@ -71,9 +73,10 @@ def sources(config: Config) -> list[str]:
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
-    """One row per field of a plate: its metadata and images.
+    """One row per field of a plate, sorted by well and site: its metadata and images.
 
-    A well that the plate map names and the table does not has one row without images, whose `Problem` says so.
+    Without sites in the table, a well's fields are numbered in the order of the names of their images. A well that the plate
+    map names and the table does not has one row without images, whose `Problem` says so.
 
     Raises
     ------
@@ -88,8 +91,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     channels = _channels(config, list(table.columns))
     loaddata.normalise_wells(table, config.table)
     if "Metadata_Site" not in table:
-        # A well's fields in the order of their rows: the order in which tables list what the microscope took.
-        table["Metadata_Site"] = (table.groupby(["Metadata_Plate", "Metadata_Well"]).cumcount() + 1).astype(str)
+        table["Metadata_Site"] = _numbered(table, channels)
     names = list(dict.fromkeys(table["Metadata_Plate"]))
     # Of all plates: a rule for controls that matches no row of the whole table is a mistake, on one plate it is none.
     table = experiment.describe(config, table, config.table, names)
@@ -101,6 +103,19 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     files = [f"{kind}_{channel}" for channel in channels for kind in ("FileName", "PathName")]
     rest = [name for name in table if name.startswith(platemap.CARRIED) and name not in contracts.FIELD]
     return table[[*contracts.FIELD, *rest, *files, "Problem"]].copy()
+
+
+def _numbered(table: pd.DataFrame, channels: list[str]) -> pd.Series:
+    """The number, as text, of each field in its well: the same fields get the same numbers in any order of the rows."""
+    columns = [name for kind in ("PathName", "FileName") for name in (f"{kind}_{channel}" for channel in channels)]
+    columns = [name for name in columns if name in table]
+    files = [f"FileName_{channel}" for channel in channels]
+    # Whatever images a field lacks, its first one says where it belongs.
+    first = [next(filter(None, names), "") for names in zip(*(table[name] for name in files), strict=True)]
+    rest = zip(*(table[name] for name in columns), strict=True)
+    keys = [(natural(name), names) for name, names in zip(first, rest, strict=True)]
+    sorted_rows = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
+    return (sorted_rows.groupby(["Metadata_Plate", "Metadata_Well"]).cumcount() + 1).astype(str)
 
 
 def _channels(config: Config, columns: list[str]) -> list[str]:

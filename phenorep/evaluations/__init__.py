@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import alternatives, contracts, plugins, scores
+from phenorep import alternatives, blas, contracts, plugins, scores
 from phenorep.errors import NotRun, UserError
 from phenorep.quality import annotations
 
@@ -75,6 +75,7 @@ class Inputs:
         return np.flatnonzero((table[self.subset[0]].astype(str) == self.subset[1]).to_numpy(dtype=bool))
 
 
+@blas.single_thread()
 def make(
     evaluation: dict,
     inputs: dict,

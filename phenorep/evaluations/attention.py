@@ -26,6 +26,7 @@ import pandas as pd
 from phenorep import statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, reasons, shuffled
+from phenorep.order import by_name
 from phenorep.treatments import treatments
 
 TASK = "look at the cells, not at the background"
@@ -93,6 +94,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     if len(whole) < 2:
         raise NotRun(f"attention needs at least two samples; there are {len(whole)}.")
     generator = np.random.default_rng(seed)
+    whole = whole[by_name(table.iloc[whole])]
     names = _treatments(table.iloc[whole])
     rows = whole[_spread(table["Metadata_Plate"].iloc[whole].astype(str) + "\t" + names, config.samples, generator)]
     stated = [f"{len(rows)} of {len(whole)} samples were drawn (samples)."] if len(rows) < len(whole) else []
@@ -266,7 +268,8 @@ def _attend(config: Config, inputs: Inputs, rows: np.ndarray) -> Maps:
     from phenorep import devices
     from phenorep.encoders import Encoder
 
-    device = devices.accelerator(devices.configure(inputs.compute, devices=1))
+    settings = devices.configure(inputs.compute, devices=1)
+    device = devices.accelerator(settings)
     encoder, samples = Encoder.load(inputs.encoder, device), inputs.samples
     planes = encoder.positions(list(samples.channels), inputs.channels, "samples")
     plates = np.asarray(samples.plate_index)[rows]
@@ -278,7 +281,8 @@ def _attend(config: Config, inputs: Inputs, rows: np.ndarray) -> Maps:
             torch.as_tensor(np.asarray(values)[plates[part]][:, planes], dtype=torch.float32, device=device)
             for values in (samples.means, samples.stds)
         )
-        attention, patch = class_attention(encoder, images, means, stds, samples.intensity_max)
+        with devices.repeatable(settings.threads):
+            attention, patch = class_attention(encoder, images, means, stds, samples.intensity_max)
         found.append(attention.cpu().numpy())
     names = [samples.channels[plane] for plane in planes]
     alone = found[0].shape[1] > 1

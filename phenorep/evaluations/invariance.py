@@ -16,6 +16,7 @@ import pandas as pd
 from phenorep import statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, reasons, shuffled
+from phenorep.order import by_name
 
 TASK = "know a cell again when it is turned"
 NEEDS = ("encoder", "samples")
@@ -59,7 +60,8 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     if len(rows) < 2:
         raise NotRun(f"invariance needs at least two samples to search among; there are {len(rows)}.")
     generator = np.random.default_rng(seed)
-    rows = np.sort(generator.permutation(rows)[: config.samples])
+    rows = rows[by_name(inputs.samples.table.iloc[rows])]
+    rows = rows[np.sort(generator.permutation(len(rows))[: config.samples])]
     height, width = inputs.samples.size[1:]
     # A quarter turn of an oblong image has another shape.
     ways = [(turns, mirror) for turns in ((0, 1, 2, 3) if height == width else (0, 2)) for mirror in (False, True)][1:]
@@ -112,7 +114,8 @@ def _embed(config: Config, inputs: Inputs, rows: np.ndarray, ways: list[tuple]) 
     from phenorep import devices
     from phenorep.encoders import Encoder
 
-    device = devices.accelerator(devices.configure(inputs.compute, devices=1))
+    settings = devices.configure(inputs.compute, devices=1)
+    device = devices.accelerator(settings)
     encoder = Encoder.load(inputs.encoder, device)
     samples = inputs.samples
     planes = encoder.positions(list(samples.channels), inputs.channels, "samples")
@@ -128,6 +131,7 @@ def _embed(config: Config, inputs: Inputs, rows: np.ndarray, ways: list[tuple]) 
         )
         for name, batch in (("originals", images), ("copies", turned)):
             batch = torch.from_numpy(np.ascontiguousarray(batch)).to(device)
-            features = encoder.embed(batch, means, stds, samples.intensity_max)
+            with devices.repeatable(settings.threads):
+                features = encoder.embed(batch, means, stds, samples.intensity_max)
             found[name].append(features.cpu().numpy().astype(np.float64))
     return np.concatenate(found["originals"]), np.concatenate(found["copies"])

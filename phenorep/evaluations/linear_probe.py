@@ -15,6 +15,7 @@ import pandas as pd
 from phenorep import constancy, statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
+from phenorep.order import by_name
 from phenorep.profiles import features
 
 TASK = "read the mechanism, or another label, from single cells"
@@ -122,25 +123,26 @@ def _labelled(config: Config, table: pd.DataFrame, seed: int) -> tuple[pd.DataFr
         if column not in table:
             raise NotRun(f"linear_probe: {key}: the embeddings have no column {column}.")
     labels = plain(table, config.target)
-    table = table[labels != ""].reset_index(drop=True)
+    # By name, not by row: neither the order of a table nor its samples without a label decide which are drawn.
+    rows = np.flatnonzero(labels != "")
+    rows = rows[by_name(table.iloc[rows])]
     stated = [f"{(labels == '').sum()} samples without {config.target} are not used."] if (labels == "").any() else []
-    classes, groups = table[config.target].nunique(), table[config.groups].nunique()
+    classes, groups = (table[getattr(config, key)].iloc[rows].nunique() for key in ("target", "groups"))
     if classes < 2:
         raise NotRun(f"linear_probe: target: {config.target} has {classes} value(s); at least 2 are needed.")
-    if classes > max(50, len(table) // 5):
+    if classes > max(50, len(rows) // 5):
         raise NotRun(
-            f"linear_probe: target: {config.target} has {classes} values in {len(table)} samples: too many to be classes."
+            f"linear_probe: target: {config.target} has {classes} values in {len(rows)} samples: too many to be classes."
         )
     if groups < 2:
         raise NotRun(
             f"linear_probe: groups: {config.groups} has {groups} value, at least 2 are needed to hold one out. "
             "Set 'groups: Metadata_Well' for a single plate."
         )
-    if len(table) > config.max_samples:
-        stated.append(f"{config.max_samples} of {len(table)} samples were drawn (max_samples).")
-        rows = np.sort(np.random.default_rng(seed).choice(len(table), config.max_samples, replace=False))
-        table = table.iloc[rows].reset_index(drop=True)
-    return table, stated
+    if len(rows) > config.max_samples:
+        stated.append(f"{config.max_samples} of {len(rows)} samples were drawn (max_samples).")
+        rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), config.max_samples, replace=False))]
+    return table.iloc[rows].reset_index(drop=True), stated
 
 
 def _folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:

@@ -86,12 +86,13 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     from phenorep.encoders import Encoder
     from phenorep.quality import fine_tuning
 
+    settings = devices.configure(inputs.compute, devices=1)
     samples, train = inputs.samples, None if inputs.train is None else inputs.train.samples
     judged = splits.labelled(samples.table, config.groups, inputs.rows(samples.table))
     known = None if train is None else splits.labelled(train.table, config.groups)
     design = splits.design(config, judged, known, seed)
-    device = torch.device(devices.accelerator(devices.configure(inputs.compute, devices=1)))
-    with devices.repeatable(torch.get_num_threads()):
+    device = torch.device(devices.accelerator(settings))
+    with devices.repeatable(settings.threads):
         encoder = Encoder.load(inputs.encoder, device)
         fine_tuning.check(encoder)
         # Another sample set that is learnt from has the encoder's own channels.

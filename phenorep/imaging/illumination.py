@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, parallel
+from phenorep import blas, contracts, parallel
 from phenorep.errors import UserError
 from phenorep.imaging import readers, smoothing
 from phenorep.preprocessing import Illumination, Preprocess, settings
@@ -97,6 +97,7 @@ def load(path: str | Path, channels: list[str]) -> np.ndarray:
     raise UserError(f"{path}: no illumination function for channel(s) {', '.join(missing)}. Remove the file and run again.")
 
 
+@blas.single_thread()
 def make(fields_path: str | Path, preprocess: dict, threads: int, output: str | Path) -> None:
     """Write the illumination functions of a plate, one (H, W) float32 array per channel, and ``about``.
 

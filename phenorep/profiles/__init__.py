@@ -25,7 +25,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from phenorep import constancy, contracts, plugins
+from phenorep import blas, constancy, contracts, plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.rows import ROWS_AT_ONCE, Rows
 
@@ -78,6 +78,7 @@ def parse(step: str | dict) -> tuple[str, dict]:
     return name, dict(keys or {})
 
 
+@blas.single_thread()
 def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_npz: str | Path) -> None:
     """Fit and apply all steps; write profiles and what was fitted.
 
@@ -119,6 +120,7 @@ def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_
         np.savez(temporary, **arrays)
 
 
+@blas.single_thread()
 def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Path) -> None:
     """Bring embeddings of new plates to profiles with steps that were fitted before.
 

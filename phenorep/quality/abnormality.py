@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, plugins
+from phenorep import blas, contracts, plugins
 from phenorep.errors import NotRun, UserError
+from phenorep.order import by_name
 from phenorep.profiles import features
 from phenorep.quality import annotations
 from phenorep.quality.annotations import ABNORMAL, NORMAL, QUALITY
@@ -61,6 +62,7 @@ class Config:
         return value
 
 
+@blas.single_thread()
 def make(inputs, settings: dict, output: str | Path) -> None:
     """Write the abnormality of each sample, one row group for each plate.
 
@@ -126,7 +128,7 @@ def moved(probability: np.ndarray, before: float, after: float) -> np.ndarray:
 
 def estimated_prevalence(probability: np.ndarray, before: float, rounds: int = 500) -> float:
     """The share of a class among rows whose probabilities hold for the share `before`, by expectation maximisation [1]."""
-    share = before
+    share, probability = before, np.sort(probability)  # their mean is not to be rounded by the order of the rows
     for _ in range(rounds):
         new = float(moved(probability, before, share).mean())
         # A class that is hardly there is not to vanish: odds of 0 could not be moved any more.
@@ -162,8 +164,10 @@ def _labelled(path: str | Path, marked: str | None, config: Config) -> pd.DataFr
     if not labels.isin([NORMAL, ABNORMAL]).any():
         raise NotRun(f"no sample is labelled normal or abnormal. {_REMEDY}")
     place, generator, chosen = marked or path, np.random.default_rng(config.seed), []
+    # Drawn, and divided into folds, by name: the order of the table decides nothing.
+    ordered = by_name(table)
     for kind in (NORMAL, ABNORMAL):
-        rows = np.flatnonzero(labels == kind)
+        rows = ordered[(labels == kind).to_numpy()[ordered]]
         if len(rows) < 2:
             raise UserError(
                 f"{place}: {len(rows)} samples are labelled {kind}: at least two of each kind are needed to learn from. "
@@ -173,6 +177,7 @@ def _labelled(path: str | Path, marked: str | None, config: Config) -> pd.DataFr
     rows = np.sort(np.concatenate(chosen))
     counts = labels.value_counts()
     known = contracts.read_rows(path, "embeddings", rows).assign(**{QUALITY: labels.iloc[rows].to_numpy()})
+    known = known.iloc[by_name(known)].reset_index(drop=True)
     known.attrs["prevalence"] = float(counts[ABNORMAL] / (counts[NORMAL] + counts[ABNORMAL]))
     return known
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from phenorep import constancy, contracts
 from phenorep.errors import UserError
+from phenorep.order import by_name
 
 CLUSTERED = 20_000  # samples among which clusters are sought, at most: of a kind that is one in a thousand, some twenty
 BATCH = 10_000  # rows of a table that are read at a time
@@ -19,7 +20,7 @@ def spread(table: pd.DataFrame, free: np.ndarray, count: int, seed: int) -> np.n
     Parameters
     ----------
     table
-        With the columns `contracts.FIELD`.
+        With the columns `Sample` and `contracts.FIELD`; their values, not the order of the rows, decide what is drawn.
     free
         (N,) bool: which rows may be drawn.
 
@@ -28,7 +29,8 @@ def spread(table: pd.DataFrame, free: np.ndarray, count: int, seed: int) -> np.n
     ndarray
         (min(count, free rows),) row numbers; plates take turns, so that any first part is spread as evenly as the whole.
     """
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(free))
+    ordered = by_name(table)
+    order = np.random.default_rng(seed).permutation(ordered[free[ordered]])
     for depth in range(len(contracts.FIELD), 0, -1):
         # The first row of each field, then the second of each, ...; in that order the first of each well, then plate.
         columns = list(contracts.FIELD[:depth])
@@ -88,7 +90,7 @@ def diverse(embeddings: str | Path, table: pd.DataFrame, free: np.ndarray, count
 
 
 def _read(path: str | Path, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Sample names (n,), features (n, F) float32 and the number of features in each block, of some rows."""
+    """Sample names (n,), sorted, features (n, F) float32 and the number of features in each block, of some rows."""
     if reason := contracts.not_run(path):
         raise UserError(
             f"annotate: sampling: diverse needs embeddings, but {path} was not made: {reason}. Name another method."
@@ -99,7 +101,8 @@ def _read(path: str | Path, generator: np.random.Generator) -> tuple[np.ndarray,
         raise UserError(f"{path}: there is no feature in this table of embeddings. Remove it and run again.")
     with contracts.open_table(path) as file:
         total = file.metadata.num_rows
-        wanted = np.sort(generator.choice(total, min(CLUSTERED, total), replace=False))
+        named = by_name(contracts.read_table(path, "embeddings", ["Sample"]))
+        wanted = np.sort(named[generator.choice(total, min(CLUSTERED, total), replace=False)])
         samples, features = [], np.empty((len(wanted), len(names)), np.float32)
         start = done = 0
         # A row group at a time: the reader of all of them keeps those that it has read.
@@ -112,7 +115,9 @@ def _read(path: str | Path, generator: np.random.Generator) -> tuple[np.ndarray,
             for position, name in enumerate(names):
                 features[done : done + len(part), position] = part.column(name).to_numpy(zero_copy_only=False)
             start, done = start + len(batch), done + len(part)
-    return np.array(samples, dtype=object), features, [len(block) for block in blocks.values()]
+    # Which row comes first decides where clusters start.
+    place = np.argsort(np.array(samples, dtype=str), kind="stable")
+    return np.array(samples, dtype=object)[place], features[place], [len(block) for block in blocks.values()]
 
 
 def _scaled(features: np.ndarray, blocks: list[int]) -> np.ndarray:

@@ -58,6 +58,22 @@ def write(
     return files
 
 
+def reordered(folder: Path, files: dict[str, list[str]], seed: int = 1) -> dict[str, list[str]]:
+    """The same samples in sets whose plates and rows stand in another order."""
+    folder.mkdir(parents=True)
+    generator, made = np.random.default_rng(seed), {"tables": [], "statistics": []}
+    for table, statistics in list(zip(files["tables"], files["statistics"], strict=True))[::-1]:
+        rows = contracts.read_table(table, "samples")
+        order = generator.permutation(len(rows))
+        target = folder / Path(table).name
+        contracts.write_table(rows.iloc[order].reset_index(drop=True), target, "samples", contracts.about(table))
+        np.save(target.with_suffix(".npy"), np.load(Path(table).with_suffix(".npy"))[order])
+        target.with_suffix(".json").write_bytes(Path(statistics).read_bytes())
+        made["tables"].append(str(target))
+        made["statistics"].append(str(target.with_suffix(".json")))
+    return made
+
+
 def pretrain_arguments(folder: Path, files: dict, use: str, keys: dict, **other) -> dict:
     """Arguments of `pretrain.make` for outputs in a folder."""
     return {

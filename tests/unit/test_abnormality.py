@@ -59,8 +59,9 @@ def made(tmp_path, table: pd.DataFrame, other: pd.DataFrame | None = None, marke
 def test_probabilities_are_calibrated_for_samples_without_a_label(tmp_path, classifier):
     table, abnormal = screen()
     table = label(table, abnormal, drawn(abnormal, 100))
-    found, facts = made(tmp_path, table, classifier=classifier, prevalence="0.2")
-    probability, rest = found["abnormality"].to_numpy(), (table["Label_Quality"] == "").to_numpy()
+    rest = (table["Label_Quality"] == "").to_numpy()
+    found, facts = made(tmp_path, table, classifier=classifier, prevalence=f"{abnormal[rest].mean():.3f}")
+    probability = found["abnormality"].to_numpy()
     brier = ((probability - abnormal) ** 2)[rest].mean()
     constant = abnormal[rest].mean() * (1 - abnormal[rest].mean())
     assert brier < 0.75 * constant, "better than the share alone"
@@ -69,6 +70,19 @@ def test_probabilities_are_calibrated_for_samples_without_a_label(tmp_path, clas
     assert not sure.any() or abnormal[sure].mean() > 0.7
     assert facts["counts"] == {"normal": 100, "abnormal": 100}
     assert found["Sample"].tolist() == table["Sample"].tolist()
+
+
+@pytest.mark.parametrize("classifier", ["linear", "knn", "forest"])
+def test_the_order_of_the_rows_changes_no_probability(tmp_path, classifier):
+    table, abnormal = screen(count=400)
+    table = label(table, abnormal, drawn(abnormal, 40))
+    shuffled = table.iloc[np.random.default_rng(4).permutation(len(table))].reset_index(drop=True)
+    keys = {"classifier": classifier, "max_labels": 30, "prevalence": "estimate"}
+    first, second = (made(tmp_path, rows, **keys) for rows in (table, shuffled))
+    found = [part.set_index("Sample")["abnormality"].sort_index() for part, _ in (first, second)]
+    pd.testing.assert_series_equal(*found, rtol=1e-12)
+    assert first[1]["auc"] == second[1]["auc"]
+    assert first[1]["prevalence"] == pytest.approx(second[1]["prevalence"], abs=1e-12)
 
 
 def test_labelled_samples_get_what_was_said_without_them(tmp_path):

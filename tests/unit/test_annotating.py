@@ -108,6 +108,22 @@ def test_a_diverse_choice_shows_a_rare_kind_that_a_random_one_mostly_misses(tmp_
     assert all(by_kind)
 
 
+def test_the_same_samples_are_chosen_in_any_order_of_the_rows(tmp_path):
+    table, generator = screen(), np.random.default_rng(6)
+    order = generator.permutation(len(table))
+    shuffled, free = table.iloc[order].reset_index(drop=True), generator.random(len(table)) < 0.7
+    rows, others = choosing.spread(table, free, 20, seed=0), choosing.spread(shuffled, free[order], 20, seed=0)
+    assert table["Sample"].iloc[rows].tolist() == shuffled["Sample"].iloc[others].tolist()
+
+    path, table = embeddings(tmp_path, generator.normal(size=(90, 4)), {"a": 4})
+    rows, _ = choosing.diverse(path, table, np.ones(90, bool), 12, seed=3)
+    order = generator.permutation(90)
+    whole = contracts.read_table(path, "embeddings").iloc[order].reset_index(drop=True)
+    contracts.write_table(whole, path, "embeddings", {})
+    others, _ = choosing.diverse(path, table.iloc[order].reset_index(drop=True), np.ones(90, bool), 12, seed=3)
+    assert table["Sample"].iloc[rows].tolist() == whole["Sample"].iloc[others].tolist()
+
+
 def test_a_diverse_choice_is_repeatable_and_keeps_to_what_is_free(tmp_path):
     path, table = embeddings(tmp_path, np.random.default_rng(1).normal(size=(200, 4)), {"net": 4})
     free = np.arange(200) % 2 == 0

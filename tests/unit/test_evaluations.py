@@ -308,6 +308,19 @@ def test_samples_without_wells_are_independent_themselves():
     assert (unit, units.tolist()) == ("sample", ["a", "b"])
 
 
+def test_invariance_draws_the_same_samples_in_any_order(tmp_path):
+    from phenorep import pretrain
+
+    files = made_samples.write(tmp_path / "samples")
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "random", {"backbone": "resnet10t"}))
+    found = []
+    for inputs in (files, made_samples.reordered(tmp_path / "others", files)):
+        asked, outputs = {"use": "invariance", "keys": {"samples": 9}}, (tmp_path / "s.csv", tmp_path / "d.parquet")
+        evaluations.make(asked, inputs, str(tmp_path / "encoder.safetensors"), ROW, {"device": "cpu"}, *outputs)
+        found.append([path.read_bytes() for path in outputs])
+    assert found[0] == found[1]
+
+
 def test_turned_images_keep_their_pixels():
     from phenorep.evaluations import invariance
 

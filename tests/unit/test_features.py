@@ -86,8 +86,30 @@ def test_one_row_group_per_plate_whatever_the_order_of_the_rows(wells, monkeypat
         file = pq.ParquetFile(wells.folder / "made.parquet")
         groups = [file.read_row_group(number).to_pandas() for number in range(file.num_row_groups)]
         assert [set(group["Metadata_Plate"]) for group in groups] == [{"Week1_01"}, {"Week2_02"}]
-        assert table["imported_0000"].tolist() == [0, 1, 2, 3, 4, 5, 11, 7, 8, 6, 9, 10]
-        assert table["Metadata_Well"].tolist()[6:8] == ["B03", "A02"]
+        assert table["imported_0000"].tolist() == list(range(12))
+        assert table["Metadata_Well"].tolist()[6:8] == ["A01", "A02"]
+
+
+def test_cells_keep_their_names_in_any_order_of_the_rows(wells):
+    """They have no name of their own: they are numbered by their metadata, then by their features."""
+    wells.table = pd.concat([wells.table] * 5, ignore_index=True)
+    generator = np.random.default_rng(2)
+    names = ["Cells_Area", "Cells_Texture", "Nuclei_Area"]
+    wells.table[names] = generator.normal(size=(60, 3))
+    wells.table["Cells_Area"] = 1.0
+    wells.table["Metadata_Cell"] = [str(12 - number // 12 if number < 36 else 0) for number in range(60)]
+    expected, about = wells.made()
+    assert about["blocks"]["imported"]["rows"] == "cells"
+    assert expected["Metadata_Cell"].tolist()[:5] == ["0", "0", "10", "11", "12"]
+    assert expected["Sample"].tolist()[:3] == ["Week1_01_A01_1", "Week1_01_A01_2", "Week1_01_A01_3"]
+    wells.table = wells.table.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(wells.made()[0], expected, check_exact=True)
+    # Nor does rounding, also of a feature that is constant but for it.
+    wells.table[names] *= 1 + 1e-15 * generator.normal(size=(60, 3))
+    found, _ = wells.made()
+    assert found["Sample"].tolist() == expected["Sample"].tolist()
+    shown = contracts.feature_columns(expected.columns)
+    np.testing.assert_allclose(found[shown], expected[shown], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["wells.csv", "wells.parquet"])

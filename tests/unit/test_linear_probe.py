@@ -98,6 +98,15 @@ def test_samples_without_label_are_not_used_and_many_are_drawn_by_seed():
     assert found == run(table, max_samples=90, permutations=1)[0]
 
 
+def test_the_order_of_the_rows_changes_nothing():
+    table = samples(signal=1)
+    table.loc[table["Metadata_Well"] == "A00", "Metadata_MoA"] = ""
+    shuffled = table.iloc[np.random.default_rng(2).permutation(len(table))].reset_index(drop=True)
+    first, second = (run(rows, max_samples=90, permutations=2) for rows in (table, shuffled))
+    assert first[0] == second[0]
+    pd.testing.assert_frame_equal(first[1], second[1], check_exact=True)
+
+
 @pytest.mark.parametrize(
     ("table", "keys", "message"),
     [

@@ -186,7 +186,7 @@ def test_another_data_set_is_learnt_from(made, files, tmp_path):
     found, _ = run(made["random"], other, train=labelled(files))
     score = found["classifier=fine_tuned, labels=20", "accuracy", "none"]
     assert score.n == 20
-    assert score.value == 1
+    assert score.value >= 0.95
 
 
 def test_the_parts_are_those_of_the_classifiers_on_frozen_features(made, files):

@@ -102,7 +102,21 @@ def test_controls_and_batches(screen):
 
 def test_sites_are_counted_where_the_table_has_none(screen):
     screen.table = screen.table.drop(columns=["Metadata_Site"])
-    assert screen.fields()["Metadata_Site"].tolist() == ["1", "2"] * 3
+    expected = screen.fields()
+    assert expected["Metadata_Site"].tolist() == ["1", "2"] * 3
+    # By the names of their images, whichever a field lacks: another order of the rows numbers no field anew.
+    screen.table.loc[0, ["FileName_DNA", "PathName_DNA"]] = ""
+    expected = screen.fields()
+    assert expected["FileName_Actin"].str.extract("_s(.)_")[0].tolist() == ["1", "2"] * 3
+    screen.table = screen.table.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(screen.fields(), expected)
+
+
+def test_plates_and_fields_are_sorted_whatever_the_order_of_the_table(screen):
+    expected = screen.fields()
+    screen.table = screen.table.replace({"Metadata_Plate": {"Week2_02": "Week10_02"}}).iloc[::-1]
+    assert module.plates(configure(table=screen.save())) == ["Week1_01", "Week10_02"]
+    pd.testing.assert_frame_equal(screen.fields(), expected)
 
 
 def test_labels_of_numbers_and_of_classes(screen):

@@ -105,6 +105,7 @@ def recipe_of(wildcards):
     return {
         "method": plan.settings("methods", wildcards.method),
         "sources": plan.training_sources(encoded(wildcards)),
+        "threads": plan.blocks["compute"]["threads"],  # whatever the device, which is not known before a job runs
         "made_of": plan.training_settings(encoded(wildcards)),
         "code": plan.recipe_digest(wildcards.method),
     }
@@ -121,18 +122,25 @@ def encoded(wildcards):
     return Encoded(wildcards.dataset, wildcards.samples, wildcards.method, int(wildcards.seed), epoch)
 
 
-def embedding_threads(wildcards):
-    """Half of the cores: starting takes longer than embedding a small sample set, and another job can start meanwhile.
+def cpu_threads():
+    """What torch computes with on a CPU. Snakemake gives fewer where it has fewer cores; torch takes as many all the same."""
+    threads = plan.blocks["compute"]["threads"]
+    return threads if isinstance(threads, int) and threads > 0 else 1  # the job `check` says what is wrong with others
 
-    Where a cluster runs the jobs, their number is not known.
-    """
-    cores = workflow.resource_settings.cores
-    return min(8, max(1, cores // 2)) if cores else 8
+
+def embedding_threads(wildcards):
+    """Beside a GPU, threads read samples."""
+    return 8 if gpus(wildcards) else cpu_threads()
 
 
 def training_threads(wildcards):
-    """Recipes without epochs learn nothing."""
-    return 8 if wildcards.method in plan.learning() else 1
+    """Recipes without epochs learn nothing, and take no GPU."""
+    return embedding_threads(wildcards) if wildcards.method in plan.learning() else cpu_threads()
+
+
+def threads_of_evaluation(wildcards):
+    """An evaluation computes with torch only where it computes with an encoder."""
+    return cpu_threads() if needs(wildcards, "encoder") else 1
 
 
 def memory(megabytes):

@@ -31,7 +31,7 @@ rule evaluate:
         "results/benchmarks/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.tsv"
     conda:
         "../../envs/learn.yaml"
-    threads: 1
+    threads: threads_of_evaluation
     resources:
         mem_mb=memory(8000),
         runtime=minutes(120),

@@ -1,6 +1,7 @@
 # Encoders are trained, or made ready. GPU hours are not spent again because a table was rewritten with the same content, so
 # samples are `ancient`, and what does decide the weights is written to a file of its own, which is not. The block `compute` is
-# not among it: jobs read that from the configuration, which Snakemake does not track, because another device is no reason.
+# not among it but for the number of threads of a CPU: jobs read it from the configuration, which Snakemake does not track,
+# because another device is no reason.
 
 
 localrules:
