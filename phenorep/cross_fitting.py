@@ -81,7 +81,7 @@ class Chain:
     """
 
     def __init__(self, rows: Rows, steps: list):
-        self._steps = [profiles.load(step) for step in steps]
+        self._steps = [profiles.configured(step) for step in steps]
         self._names, wells = np.unique(well_names(rows.metadata), return_inverse=True)
         self._rows, self._means = _Part(rows, wells), None
         control = rows.metadata.get("Metadata_Control", pd.Series("", index=rows.metadata.index))

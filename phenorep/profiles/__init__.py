@@ -102,7 +102,7 @@ def make(embeddings_path: str | Path, steps: list, out_parquet: str | Path, out_
     UserError
         If a step needs what the table lacks, such as negative controls; the message names the step and its key.
     """
-    loaded, done = [load(step) for step in steps], []
+    loaded, done = [configured(step) for step in steps], []
     # What is changed row by row becomes float64: it is read as such, not turned into a second table.
     first = next((module for _, module, _ in loaded), None)
     table = Rows.read(embeddings_path, np.float64 if getattr(first, "BY_ROW", False) else None)
@@ -145,7 +145,7 @@ def apply(embeddings_path: str | Path, fitted_npz: str | Path, output: str | Pat
     table = table.only(arrays.setdefault("kept", np.ones(len(columns), bool)), arrays.get("floor"))
     steps, done = json.loads(str(arrays["steps"])), []
     for number, step in enumerate(steps):
-        name, module, config = load(step)
+        name, module, config = configured(step)
         fitted = {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{number}/")}
         with _named(number, name, embeddings_path):
             table = table.changed(module, config, fitted, None)  # a new plate or batch is corrected by all of its own rows
@@ -297,7 +297,7 @@ def with_features(table: pd.DataFrame, values: np.ndarray, columns: list[str]) -
     return pd.concat([rest, pd.DataFrame(values, columns=columns, index=table.index)], axis=1)
 
 
-def load(step: str | dict) -> tuple:
+def configured(step: str | dict) -> tuple:
     """Name, module and built `Config` of a step."""
     name, keys = parse(step)
     module = plugins.load("steps", name)

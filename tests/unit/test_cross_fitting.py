@@ -44,7 +44,7 @@ def by_hand(table: pd.DataFrame, steps: list) -> pd.DataFrame:
     """Profiles as the job `normalise` makes them."""
     rows = Rows.of(table.copy())
     for step in steps:
-        _, module, config = profiles.load(step)
+        _, module, config = profiles.configured(step)
         rows = rows.changed(module, config, module.fit(config, rows.frame()))
     return rows.frame()
 
