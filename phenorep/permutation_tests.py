@@ -21,7 +21,7 @@ _KEPT = 20_000_000
 def swap_test(first: np.ndarray, second: np.ndarray, seed: int, draws: int = DRAWS) -> float:
     """Two-sided p that the best profiles of two methods are equal, under exchange of the methods unit by unit.
 
-    The statistic is the difference of the two methods' highest column sums. It is computed again after each exchange, so that
+    The statistic is the difference of the highest column sums of both. It is computed again after each exchange, so that
     choosing the best profile is part of the test.
 
     Parameters

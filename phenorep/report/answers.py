@@ -34,8 +34,8 @@ BETWEEN = "; "  # the reason, and each of the cautions
 class Answer:
     """One row of the page: a study's task, which is one of its evaluations, judged by its first measure.
 
-    ``row`` is that measure's row of the table, ``use`` names the representation, ``why`` is the reason; ``cautions`` are what
-    speaks against trusting it; ``others`` says what the other measures of the evaluation found.
+    ``row`` is that measure's row of the table, ``use`` names the representation, ``why`` is the reason; ``cautions`` are
+    what speaks against trusting it; ``others`` says what the other measures of the evaluation found.
     """
 
     dataset: str
@@ -191,9 +191,9 @@ def use(row: dict) -> str:
     return {
         verdict.CLEAR: label(row),
         verdict.TIED: f"{label(row)}, or one tied with it",
-        verdict.NOT_INFORMATIVE: "none: not shown to beat the controls",
+        verdict.NOT_INFORMATIVE: f"none: not shown to beat {'the controls' if row['bound'] else 'chance'}",
         verdict.SATURATED: "any of them",
-        verdict.INVALID: "none: noise alone scores here",
+        verdict.INVALID: "none: the score cannot be trusted",
         verdict.NO_RESULT: "–",
     }[row["verdict"]]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from phenorep.report import tables
-from phenorep.report.items import Item, read as read_items
+from phenorep.report.items import Item
+from phenorep.report.items import read as read_items
 from phenorep.report.tables import SETTINGS_SHOWN
 
 DRAWS = 200

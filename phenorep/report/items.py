@@ -1,4 +1,4 @@
-"""Results of single items (treatments, wells, samples), of which a measure is the mean, and which of them are independent."""
+"""Results of single items (treatments, wells, samples), of which a measure is the mean, and which are independent."""
 
 from typing import NamedTuple
 

@@ -159,8 +159,9 @@ def _judged(case: _Case, word: str, measures: int, level: float) -> Verdict:
     notes = [*_left_out(measure.rows.to_dict("records")), *_notes(case.candidates)]
     if word == CLEAR and within and within[0].low <= 0:
         notes.append(f"The profile matters less: {within[0].other} cannot be told apart from it.")
-    reasons = {CLEAR: _clear, TIED: _tied, NOT_INFORMATIVE: _not_informative}
-    reason = reasons[word](case, ties or [label(rows[0]) for rows in equal], bool(ties), measures)
+    reason = _reason(case, word, measures)
+    if word == TIED:
+        reason = _tied(case, ties, [label(rows[0]) for rows in equal])
     return Verdict(measure, word, best, reason, (*comparisons, *within), tuple(notes), tuple(ties), case.bound)
 
 
@@ -178,18 +179,17 @@ def _bounds(case: _Case) -> str:
     return f"{what} ({level:.3f})"
 
 
-def _clear(case: _Case, equal: list[str], above: bool, measures: int) -> str:
-    others = " and above every other method" if case.evidence.others else "; no other method was scored"
-    return f"Above {_bounds(case)}{others}{'' if case.bound is not None else '; no control was scored'}."
+def _tied(case: _Case, ties: list[str], equal: list[str]) -> str:
+    if not ties:
+        return f"Above {_bounds(case)}, but not shown to be better than {_listed(equal)}."
+    are = "are" if len(ties) > 1 else "is"
+    return f"Above {_bounds(case)}, and so {are} {_listed(ties)}, which cannot be told apart from it."
 
 
-def _tied(case: _Case, equal: list[str], above: bool, measures: int) -> str:
-    if above:
-        return f"Above {_bounds(case)}, and so {'are' if len(equal) > 1 else 'is'} {_listed(equal)}, which cannot be told apart from it."
-    return f"Above {_bounds(case)}, but not shown to be better than {_listed(equal)}."
-
-
-def _not_informative(case: _Case, equal: list[str], above: bool, measures: int) -> str:
+def _reason(case: _Case, word: str, measures: int) -> str:
+    if word == CLEAR:
+        others = " and above every other method" if case.evidence.others else "; no other method was scored"
+        return f"Above {_bounds(case)}{others}{'' if case.bound is not None else '; no control was scored'}."
     found, start = case.evidence, f"{label(case.best)} is the highest, but"
     if not found.bounded:
         return f"{start} nothing bounds it: there are no controls, no level of chance and no shuffled labels."

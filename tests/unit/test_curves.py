@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep import contracts, plugins, report
+from phenorep import contracts, plugins
 from phenorep.report import conditions, curves, drawing, epochs, published, tables
 from phenorep.report.published import COLUMNS
 from tests.unit.made_quality import DECLARED, KINDS, LABELS, REACHED, make_quality_run, share
+from tests.unit.made_run import make_page
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +181,7 @@ def test_the_order_of_published_and_measured_values_is_compared(compared, tmp_pa
 
 def test_page_shows_curves_and_published_tables(compared, tmp_path):
     compared = json.loads(json.dumps(compared))
-    report.make(compared, str(tmp_path / "r" / "page.html"), str(tmp_path / "r" / "figures"))
+    make_page(compared, str(tmp_path / "r" / "page.html"), str(tmp_path / "r" / "figures"))
     page = (tmp_path / "r" / "page.html").read_text()
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)))
     assert "Scores at the largest value of labels knn, labels = 350 linear, labels = 350 fine_tuned, labels = 350" in text

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep import contracts, plugins, report
+from phenorep import contracts, plugins
 from phenorep.report import drawing, gaps, images, maps, tables, templates
-from tests.unit.made_run import HOSTILE, make_run, score
+from tests.unit.made_run import HOSTILE, make_page, make_run, score
 
 UMAP = maps.umap  # the real one
 
@@ -39,9 +39,7 @@ def run(declared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     plan = make_run(folder)
     output = folder / "reports" / "trial"
-    report.make(
-        json.loads(json.dumps(plan)), str(output / "index.html"), str(output / "figures"), str(output / "config.yaml")
-    )
+    make_page(json.loads(json.dumps(plan)), str(output / "index.html"), str(output / "figures"), str(output / "config.yaml"))
     return output, (output / "index.html").read_text(), plan
 
 
@@ -189,7 +187,7 @@ def test_missing_and_damaged_files_are_listed(declared, tmp_path):
     (tmp_path / files["details"][0]["path"]).write_bytes(b"PAR1 half a file")
     (tmp_path / files["illumination"][0]["path"]).write_bytes(b"PK no archive")
     plan["files"]["details"] = [entry for entry in files["details"] if entry["method"] != "other"]
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     text = (tmp_path / "page.html").read_text()
     assert text.count("the file is missing") == 3
     assert text.count("the file cannot be read") == 2
@@ -198,8 +196,8 @@ def test_missing_and_damaged_files_are_listed(declared, tmp_path):
 def test_run_without_any_score(declared, tmp_path):
     plan = make_run(tmp_path)
     contracts.write_scores(pd.DataFrame(columns=list(contracts.SCORE_COLUMNS)), tmp_path / "scores.csv")
-    plan["files"] = {key: plan["files"][key] for key in ("scores", "costs")}
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    plan["files"] = {key: plan["files"][key] for key in ("scores", "answers", "costs")}
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     assert "Nothing was scored" in (tmp_path / "page.html").read_text()
 
 
