@@ -173,6 +173,8 @@ def shown(plan: dict, table: pd.DataFrame) -> list[Answer]:
 
 def _answer(plan: dict, study: dict, row: dict, rest: list[dict]) -> Answer:
     why, *cautions = row["reason"].split(BETWEEN)
+    if why.startswith(("Above", "All ", "Only controls", "Nothing")):  # other sentences begin with a name
+        why = why[0].lower() + why[1:]
     return Answer(
         **{key: study[key] for key in ("dataset", "samples")},
         simulated=is_simulated(plan, study),

@@ -44,7 +44,7 @@ class Comparison:
     def text(self) -> str:
         """Difference, interval and where it comes from, in words."""
         interval = f" [{self.low:+.3f}, {self.high:+.3f}]" if np.isfinite(self.low) else ""
-        p = "" if self.p is None else f", p {self.p:.2g}"
+        p = "" if self.p is None else ", p < 0.001" if self.p < 0.001 else f", p {self.p:.3f}"
         return f"{self.first} against {self.other}: {self.difference:+.3f}{interval}{p}, {self.basis}"
 
 

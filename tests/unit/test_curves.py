@@ -58,7 +58,7 @@ def test_the_first_metric_at_the_end_of_each_curve_is_judged(plan):
     assert {measure.metric for measure in found.judged} == {"accuracy"}
     assert [(measure.metric, measure.settings) for measure in found.behind] == [("auc", text) for text in settings]
     assert len(found.curves) == 2 * 3 * len(LABELS)
-    assert len(found.judged[0].units["learned", "none"]) == 26  # wells of the largest number alone
+    assert len(found.judged[0].units["learned", "none"]["unit"].unique()) == 26  # wells of the largest number alone
 
 
 def test_settings_of_other_evaluations_are_judged_as_before(plan, monkeypatch):

@@ -113,7 +113,10 @@ def test_page_shows_each_part(run):
         text.index('id="answers"') < text.index('id="study-first"') < text.index('id="gaps"') < text.index('id="provenance"')
     )
     assert "learned × raw" in plain
-    assert "paired bootstrap over 24 treatments" in plain
+    assert "over 24 compounds" in plain
+    assert "null 0.260 [0.125, 0.375]" in plain  # in the answers
+    assert plain.count("null 0.260 (0.125 to 0.375), chance 0.250") == 7  # on the card and in each row of scores
+    assert "All 1 measures of this page" in plain
     assert "the weights cannot be had & <b>that is it</b>" in plain
     assert "takes a week" in plain
     assert "reads wells" in plain
@@ -238,18 +241,6 @@ def test_notes_are_gathered_over_representations(run):
     notes = {row["note"]: row["scope"] for row in gaps.notes(run[2]["files"]["details"])}
     assert set(notes) == {"3 treatments without a partner", "settings: permutations: 100"}
     assert all(scope.count("×") == 6 for scope in notes.values())
-
-
-def test_items_of_one_well_count_once(run):
-    study = run[2]["studies"]["first"]
-    table = tables.study_rows(contracts.read_scores(run[2]["files"]["scores"]), study)
-    measure = tables.measures("first", study, table, run[2]).judged[0]
-    items = pd.DataFrame({"part": "item", "item": list("abcd"), "value": [0.0, 1, 1, 1], "metric": "nsc"})
-    assert tables.single_results(items, measure)[1] == "items"
-    values, unit = tables.single_results(items.assign(well=["p/A01", "p/A01", "p/A02", "p/A02"]), measure)
-    assert unit == "wells"
-    assert values.to_dict() == {"p/A01": 0.5, "p/A02": 1.0}
-    assert not len(tables.single_results(items.assign(metric="other"), measure)[0])
 
 
 def test_controls_side_by_side_are_a_control():
