@@ -28,7 +28,7 @@ RATES = {
     "normalise": (1.5, 0.1),  # million numbers
     "evaluate": (3.0, 0.0),
     "scores": (1.5, 0.0),
-    "answers": (5.0, 0.0),
+    "answers": (2.0, 0.0),
     "costs": (1.5, 0.0),
     "page": (20.0, 0.0),
 }

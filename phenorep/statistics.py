@@ -81,39 +81,6 @@ def bootstrap(statistic: Callable, n: int, seed: int, draws: int = DRAWS, units:
     return percentiles(np.array([statistic(chosen) for chosen in rows]))
 
 
-def paired_bootstrap(
-    first: np.ndarray, second: np.ndarray, seed: int, statistic: Callable | None = None, draws: int = 2000
-) -> dict[str, float]:
-    """How much better `first` is than `second` on the same items, with a 95 % interval.
-
-    Parameters
-    ----------
-    first, second
-        (n, ...) results of two methods, row by row of the same items (treatments, wells).
-    statistic
-        Takes rows (k, ...) and returns a number; the mean by default.
-
-    Returns
-    -------
-    dict
-        ``difference``, ``low``, ``high`` and ``share``: of the draws in which `first` is ahead (ties count half).
-
-    References
-    ----------
-    Efron and Tibshirani 1993, An introduction to the bootstrap, chapter 16.
-    """
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if first.shape != second.shape or len(first) == 0:
-        raise ValueError(f"a paired comparison needs the same items twice, got shapes {first.shape} and {second.shape}.")
-    statistic = statistic or np.mean
-    rows = np.random.default_rng(seed).integers(len(first), size=(draws, len(first)))
-    differences = np.array([statistic(first[chosen]) - statistic(second[chosen]) for chosen in rows])
-    low, high = percentiles(differences)
-    differences = differences[np.isfinite(differences)]
-    share = float(np.mean((differences > 0) + 0.5 * (differences == 0))) if differences.size else float("nan")
-    return {"difference": float(statistic(first) - statistic(second)), "low": low, "high": high, "share": share}
-
-
 def ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 along the last axis of (..., n) values; equal values share their mean rank."""
     values = np.asarray(values, dtype=np.float64)

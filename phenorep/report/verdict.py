@@ -188,8 +188,9 @@ def _tied(case: _Case, ties: list[str], equal: list[str]) -> str:
 
 def _reason(case: _Case, word: str, measures: int) -> str:
     if word == CLEAR:
-        others = " and above every other method" if case.evidence.others else "; no other method was scored"
-        return f"Above {_bounds(case)}{others}{'' if case.bound is not None else '; no control was scored'}."
+        others = " and above every other method" if case.evidence.others else ""
+        absent = [*([] if others else ["no other method"]), *([] if case.bound is not None else ["no control"])]
+        return f"Above {_bounds(case)}{others}{f'; {_listed(absent)} was scored' if absent else ''}."
     found, start = case.evidence, f"{label(case.best)} is the highest, but"
     if not found.bounded:
         return f"{start} nothing bounds it: there are no controls, no level of chance and no shuffled labels."

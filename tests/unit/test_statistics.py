@@ -34,16 +34,6 @@ def test_bootstrap_over_units_is_wider_where_units_are_alike():
     assert whole / single > 3
 
 
-def test_paired_bootstrap_sees_what_separate_intervals_hide():
-    hard = np.random.default_rng(0).normal(size=50)
-    found = statistics.paired_bootstrap(hard + 0.1, hard, seed=0)
-    assert found["low"] > 0
-    assert found["difference"] == pytest.approx(0.1)
-    assert found["share"] == 1
-    same = statistics.paired_bootstrap(hard, hard, seed=0)
-    assert (same["low"], same["high"], same["share"]) == (0, 0, 0.5)
-
-
 def test_spearman_shares_ranks_of_ties():
     assert statistics.ranks(np.array([3.0, 1, 3, 2])).tolist() == [3.5, 1, 3.5, 2]
     assert statistics.spearman(np.array([1, 2, 3, 4]), np.array([1, 4, 9, 16])) == pytest.approx(1)

@@ -136,7 +136,7 @@ def test_shuffled_labels_bound_the_score_where_chance_is_not_known():
     assert "its own score with shuffled labels (0.500)" in found.reason
     found = judge(row("a", 0.72, **shuffled))
     assert found.status == verdict.CLEAR
-    assert found.reason.endswith("; no other method was scored; no control was scored.")
+    assert found.reason.endswith("; no other method and no control was scored.")
     assert judge(row("a", 0.72, **shuffled, chance=0.68)).status == verdict.NOT_INFORMATIVE
 
 
@@ -278,7 +278,7 @@ def test_a_tie_needs_somebody_to_be_tied_with():
 
 
 def test_equal_methods_are_seldom_clear_on_a_page_of_six_measures():
-    """Without correction over measures, or over the profiles of an unequal pair, one page in five or ten has a winner."""
+    """Without correction over measures one page in five would have a winner."""
     share, low, _ = benchmark.share_clear([0.7, 0.7], [1, 1], measures=6, correlation=0.3, pages=200)
     assert low < 0.05
     assert share < 0.08
