@@ -6,16 +6,16 @@ common.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 
 DRAWS = 9999
-# Draws computed at once: bounds the memory, and is part of the seed's stream.
+# More units are exchanged in so many groups: exchanging groups is as exact, and time and memory stay bounded.
+MOST = 1000
+# Draws computed at once: bounds the memory.
 _BLOCK = 1000
-# Signs that are kept for the next test of as many units, one byte each; a page has hundreds of tests.
-_KEPT = 20_000_000
 
 
 def swap_test(first: np.ndarray, second: np.ndarray, seed: int, draws: int = DRAWS) -> float:
@@ -49,17 +49,19 @@ def swap_test(first: np.ndarray, second: np.ndarray, seed: int, draws: int = DRA
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 2 or not first.size:
         raise ValueError(f"a test needs the same units and profiles twice, (U, P), got {first.shape} and {second.shape}.")
+    first, second = _grouped(first), _grouped(second)
     centre, half = (first + second).sum(axis=0) / 2, (first - second) / 2
     shift = half.sum(axis=0)
     stated = abs((centre + shift).max() - (centre - shift).max())
     # Sums in another order differ in their last bits: what is equal must count as equal.
     stated -= 1e-9 * max(1e-300, np.abs(first).sum() + np.abs(second).sum())
-    extreme, total = 0, 0
-    for signs in _signs(len(half), seed, draws):
-        shift = signs.astype(np.float64) @ half
+    signs, extreme = _signs(len(half), seed, draws), 0
+    for start in range(0, len(signs), _BLOCK):
+        shift = signs[start : start + _BLOCK].astype(np.float64) @ half
         extreme += int((np.abs((centre + shift).max(axis=1) - (centre - shift).max(axis=1)) >= stated).sum())
-        total += len(signs)
-    return extreme / total if _all(len(half), draws) else (extreme + 1) / (total + 1)
+    # What was observed is one of all exchanges, and is added to those that were drawn.
+    added = 0 if _all(len(half), draws) else 1
+    return (extreme + added) / (len(signs) + added)
 
 
 def interval_test(first: tuple[float, float, float], other: tuple[float, float, float]) -> float:
@@ -102,28 +104,22 @@ def holm(p: Iterable[float]) -> np.ndarray:
     return adjusted
 
 
+def _grouped(values: np.ndarray) -> np.ndarray:
+    """Sums over groups of units, where there are many; a unit's place, which says nothing of it, chooses its group."""
+    if len(values) <= MOST:
+        return values
+    found = np.zeros((MOST, values.shape[1]))
+    np.add.at(found, np.arange(len(values)) % MOST, values)
+    return found
+
+
 def _all(units: int, draws: int) -> bool:
     return units < 60 and 2**units <= draws + 1
 
 
-def _signs(units: int, seed: int, draws: int) -> Iterator[np.ndarray]:
-    """Exchanges in blocks, (B, units) of -1 and 1; the identity is among them only where they are all."""
-    if units * min(draws, 2 ** min(units, 60)) <= _KEPT:
-        kept = _kept(units, seed, draws)
-        yield from (kept[start : start + _BLOCK] for start in range(0, len(kept), _BLOCK))
-    else:
-        yield from _drawn(units, seed, draws)
-
-
 @lru_cache(maxsize=8)
-def _kept(units: int, seed: int, draws: int) -> np.ndarray:
+def _signs(units: int, seed: int, draws: int) -> np.ndarray:
+    """Exchanges, (draws, units) of -1 and 1, or all there are; kept, since a page has hundreds of tests of as many units."""
     if _all(units, draws):
-        numbers = np.arange(2**units)[:, None] >> np.arange(units) & 1
-        return (1 - 2 * numbers).astype(np.int8)
-    return np.concatenate(list(_drawn(units, seed, draws)))
-
-
-def _drawn(units: int, seed: int, draws: int) -> Iterator[np.ndarray]:
-    generator = np.random.default_rng(seed)
-    for start in range(0, draws, _BLOCK):
-        yield 1 - 2 * generator.integers(2, size=(min(_BLOCK, draws - start), units), dtype=np.int8)
+        return (1 - 2 * (np.arange(2**units)[:, None] >> np.arange(units) & 1)).astype(np.int8)
+    return 1 - 2 * np.random.default_rng(seed).integers(2, size=(draws, units), dtype=np.int8)

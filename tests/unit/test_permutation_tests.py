@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from phenorep.permutation_tests import holm, interval_test, swap_test
+from phenorep.permutation_tests import MOST, holm, interval_test, swap_test
 
 
 def best(first: np.ndarray, second: np.ndarray) -> float:
@@ -55,9 +55,11 @@ def test_choosing_the_best_profile_is_part_of_the_test():
     assert (naive <= 0.2).mean() > 0.3
 
 
-def test_memory_does_not_grow_with_the_number_of_units():
-    first, second = np.random.default_rng(0).normal(size=(2, 5000, 1))
-    assert 0 < swap_test(first, second, seed=0, draws=5000) <= 1
+def test_many_units_are_exchanged_in_groups():
+    first, second = np.random.default_rng(0).normal([[[0.03]], [[0.0]]], 1, size=(2, 20 * MOST, 1))
+    difference = (first - second)[:, 0]
+    z = difference.mean() / difference.std(ddof=1) * math.sqrt(20 * MOST)
+    assert swap_test(first, second, seed=0) == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), abs=0.01)
 
 
 @pytest.mark.parametrize("shapes", [((3, 1), (4, 1)), ((3, 1), (3, 2)), ((0, 1), (0, 1)), ((3,), (3,))])
