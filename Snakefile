@@ -25,6 +25,7 @@ rule all:
     input:
         f"reports/{plan.name}/index.html",
         f"results/scores/{plan.name}.csv",
+        f"results/answers/{plan.name}.csv",
         f"results/costs/{plan.name}.csv",
 
 

@@ -129,7 +129,7 @@ class _Run:
             self.found.add("evaluate", size=20e3)
         for _ in self.files["abnormality"]:
             self.found.add("abnormality")
-        for rule in ("check", "scores", "costs"):
+        for rule in ("check", "scores", "answers", "costs"):
             self.found.add(rule)
         self.found.add("page", units=1, size=5e6)
         self.found.seconds["report"] += REPORT_SECONDS * len(self.files["scores"])

@@ -153,6 +153,7 @@ def summary(plan: Plan) -> dict:
         "cleaned": labelling.cleaned(plan),
         "files": {
             "scores": f"results/scores/{plan.name}.csv",
+            "answers": f"results/answers/{plan.name}.csv",
             "costs": f"results/costs/{plan.name}.csv",
             **{kind: entries for kind, entries in files(plan).items() if kind not in ("scores", "costs")},
         },

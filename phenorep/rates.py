@@ -28,6 +28,7 @@ RATES = {
     "normalise": (1.5, 0.1),  # million numbers
     "evaluate": (3.0, 0.0),
     "scores": (1.5, 0.0),
+    "answers": (2.0, 0.0),
     "costs": (1.5, 0.0),
     "page": (20.0, 0.0),
 }
@@ -41,5 +42,5 @@ STAGES = {
     **dict.fromkeys(("embed", "embed_measurements", "import_features", "concat", "abnormality"), "embed"),
     "normalise": "normalise",
     "evaluate": "evaluate",
-    **dict.fromkeys(("scores", "costs", "page"), "report"),
+    **dict.fromkeys(("scores", "answers", "costs", "page"), "report"),
 }

@@ -1,6 +1,4 @@
-"""Intervals and comparisons of scores, seeded, with numpy and the t distribution of scipy."""
-
-from collections.abc import Callable
+"""Intervals of scores over independent units, with numpy and the t distribution of scipy."""
 
 import numpy as np
 
@@ -31,49 +29,6 @@ def wilson(successes: float, n: float, point: float = _NORMAL_95) -> tuple[float
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return float(low), float(high)
-
-
-def percentiles(draws: np.ndarray) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile of the finite draws; NaN twice if there is none."""
-    draws = np.asarray(draws, dtype=np.float64)
-    draws = draws[np.isfinite(draws)]
-    if draws.size == 0:
-        return float("nan"), float("nan")
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def paired_bootstrap(
-    first: np.ndarray, second: np.ndarray, seed: int, statistic: Callable | None = None, draws: int = 2000
-) -> dict[str, float]:
-    """How much better `first` is than `second` on the same items, with a 95 % interval.
-
-    Parameters
-    ----------
-    first, second
-        (n, ...) results of two methods, row by row of the same items (treatments, wells).
-    statistic
-        Takes rows (k, ...) and returns a number; the mean by default.
-
-    Returns
-    -------
-    dict
-        ``difference``, ``low``, ``high`` and ``share``: of the draws in which `first` is ahead (ties count half).
-
-    References
-    ----------
-    Efron and Tibshirani 1993, An introduction to the bootstrap, chapter 16.
-    """
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if first.shape != second.shape or len(first) == 0:
-        raise ValueError(f"a paired comparison needs the same items twice, got shapes {first.shape} and {second.shape}.")
-    statistic = statistic or np.mean
-    rows = np.random.default_rng(seed).integers(len(first), size=(draws, len(first)))
-    differences = np.array([statistic(first[chosen]) - statistic(second[chosen]) for chosen in rows])
-    low, high = percentiles(differences)
-    differences = differences[np.isfinite(differences)]
-    share = float(np.mean((differences > 0) + 0.5 * (differences == 0))) if differences.size else float("nan")
-    return {"difference": float(statistic(first) - statistic(second)), "low": low, "high": high, "share": share}
 
 
 def wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:

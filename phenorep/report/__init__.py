@@ -19,8 +19,8 @@ def make(
     plan
         What was planned, as plain JSON values: ``name``, the resolved ``config``, ``studies``, ``datasets``, ``skipped``,
         ``not_applicable``, ``engine``, ``cleaned`` (sample sets from which abnormal images are left out: ``dataset``,
-        ``samples``, ``parent``, ``where``) and ``files`` (the paths of scores and costs; of details, profiles, training
-        curves, illumination functions, qualities, samples, fields and abnormalities, each with its wildcards).
+        ``samples``, ``parent``, ``where``) and ``files`` (the paths of scores, answers and costs; of details, profiles,
+        training curves, illumination functions, qualities, samples, fields and abnormalities, each with its wildcards).
     output
         The page, HTML.
     figures
@@ -35,7 +35,7 @@ def make(
     Raises
     ------
     UserError
-        If the scores cannot be read. Whatever else is missing or did not run is listed on the page.
+        If the scores or the answers cannot be read. Whatever else is missing or did not run is listed on the page.
     """
     from phenorep.report import page
 

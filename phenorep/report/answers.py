@@ -1,39 +1,50 @@
-"""The top of the page: for each task the representation to use, its score, how sure that is, and what to do next."""
+"""The top of the page: for each task the representation to use, its score, how sure that is, and what to do next.
 
+Answers are a table of their own (`make`), one row for each measure that is judged; the page shows what stands there.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from phenorep import contracts
+from phenorep.checksums import Damaged
+from phenorep.evaluations import NOT_MEASURED
 from phenorep.report import tables, verdict
+from phenorep.report.tables import Measures
 from phenorep.report.verdict import Verdict, label, number
 
-TIES_SHOWN = 2
+_TEXT = ("study", "task", "evaluation", "metric", "settings", "subset", "verdict", "method", "profile")
+_NUMBERS = ("value", "ci_low", "ci_high")
+COLUMNS = (
+    *(*_TEXT, *_NUMBERS, "bound", "bound_value", "null", "null_low", "null_high"),
+    *("unit", "units", "reason"),
+)
+_TEXT = (*_TEXT, "bound", "unit", "reason")
+# With fewer plates than this, nothing says how other plates would differ.
+FEWEST_PLATES = 5
 OTHERS_SHOWN = 3
-# Status of a verdict -> how sure the answer is, in a word.
-WORDS = {
-    verdict.WINNER: "clear",
-    verdict.NO_WINNER: "open",
-    verdict.NOT_INFORMATIVE: "not informative",
-    verdict.SATURATED: "too easy",
-    verdict.NO_RESULT: "no result",
-}
+BETWEEN = "; "  # the reason, and each of the cautions
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One row: a study's task, which is one of its evaluations, judged by its first measure.
+    """One row of the page: a study's task, which is one of its evaluations, judged by its first measure.
 
-    ``use`` names the representation, ``word`` how sure that is, ``why`` the reason; ``cautions`` are what speaks against
-    trusting it; ``others`` says what the other measures of the evaluation found.
+    ``row`` is that measure's row of the table, ``use`` names the representation, ``why`` is the reason; ``cautions`` are
+    what speaks against trusting it; ``others`` says what the other measures of the evaluation found.
     """
 
-    study: str
     dataset: str
     samples: str
     simulated: bool
-    task: str
-    verdict: Verdict
+    row: dict
     use: str
     score: str
-    word: str
+    null: str
     why: str
     cautions: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -50,91 +61,171 @@ def real_first(plan: dict) -> dict[str, dict]:
     return dict(sorted(studies.items(), key=lambda item: is_simulated(plan, item[1])))
 
 
-def of_study(name: str, study: dict, verdicts: list[Verdict], plan: dict) -> list[Answer]:
-    """The answers of a study, one for each of its evaluations that scored anything."""
+def judge(plan: dict, scores: pd.DataFrame) -> dict[str, tuple[Measures, list[Verdict]]]:
+    """What each study measured, and the verdicts on what is judged of it: on all studies together.
+
+    Measures are in the order of the study's evaluations, whose author names first what matters most, and of their metrics.
+    """
+    measured = {name: tables.measures(name, study, scores, plan) for name, study in real_first(plan).items()}
+    for name, found in measured.items():
+        found.judged.sort(key=_order(plan, plan["studies"][name]))
+    verdicts = iter(verdict.judge_all([measure for found in measured.values() for measure in found.judged]))
+    return {name: (found, [next(verdicts) for _ in found.judged]) for name, found in measured.items()}
+
+
+def _order(plan: dict, study: dict):
+    def place(measure) -> tuple[int, int]:
+        metrics = list(tables.constants(plan["config"], "evaluations", measure.evaluation).get("METRICS", {}))
+        metric = metrics.index(measure.metric) if measure.metric in metrics else len(metrics)
+        return study["evaluations"].index(measure.evaluation), metric
+
+    return place
+
+
+def make(plan: dict, output: str | Path) -> None:
+    """Judge a run's scores and write the answers: one row for each judged measure, the first of an evaluation first.
+
+    Parameters
+    ----------
+    plan
+        As of `phenorep.report.make`; of its files, scores and details are read.
+
+    Raises
+    ------
+    UserError
+        If the scores cannot be read.
+    """
+    judged = judge(plan, contracts.read_scores(plan["files"]["scores"]))
+    rows = [_row(plan, name, item) for name, (_, verdicts) in judged.items() for item in verdicts]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    contracts.write_csv(table.astype({"units": "Int64"}), output)
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read what `make` wrote.
+
+    Raises
+    ------
+    Damaged
+        If it is no table of answers, or not a whole one.
+    """
+    try:
+        if not Path(path).read_bytes().endswith(b"\n"):
+            raise ValueError("it is empty or cut off")
+        numbers = {name: [""] for name in COLUMNS if name not in _TEXT}
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=numbers)
+        if list(table.columns) != list(COLUMNS):
+            raise ValueError(f"it has the columns {', '.join(map(str, table.columns))}, not {', '.join(COLUMNS)}")
+        strange = sorted(set(table["verdict"]) - set(verdict.WORDS))
+        if strange:
+            raise ValueError(f"{strange[0]!r} is not a verdict; these are {', '.join(verdict.WORDS)}")
+        table.astype(dict.fromkeys(numbers, float))
+    except (OSError, ValueError) as error:
+        raise Damaged(path, "a table of answers", error) from error
+    return table
+
+
+def _row(plan: dict, name: str, item: Verdict) -> dict:
+    measure, best = item.measure, item.best
+    declared = tables.constants(plan["config"], "evaluations", measure.evaluation)
+    row = {"study": name, "task": declared.get("TASK") or measure.evaluation, "verdict": item.status}
+    row |= {key: getattr(measure, key) for key in ("evaluation", "metric", "settings", "subset")}
+    row |= dict.fromkeys(("method", "profile", "bound", "unit"), "")
+    if best is not None:
+        names = dict(zip(("value", "low", "high"), _NUMBERS, strict=True))
+        names |= {key: key for key in ("method", "profile", "null", "null_low", "null_high", "unit", "units")}
+        row |= {column: best[key] for key, column in names.items()}
+    if item.bound is not None:
+        row |= {"bound": label(item.bound), "bound_value": item.bound["value"]}
+    plates = plan["datasets"].get(plan["studies"][name]["dataset"], {}).get("plates", [])
+    reason = item.reason.rstrip(".").replace(BETWEEN, ", ")
+    return row | {"reason": BETWEEN.join([reason, *_cautions(item, len(plates))])}
+
+
+def _cautions(item: Verdict, plates: int) -> list[str]:
+    """What speaks against trusting an answer, or bounds what it says."""
+    if item.best is None:
+        return []
+    texts = []
+    if item.status in (verdict.CLEAR, verdict.TIED):
+        seen = verdict.labels_seen(item.best)
+        if seen != "none":
+            texts.append("training labels not known" if seen == "not known" else f"its training labels showed the {seen}")
+        if item.best["seeds"] == 1:
+            texts.append("one seed")
+    if item.best["validity"] == NOT_MEASURED:
+        texts.append(NOT_MEASURED)
+    if 0 < plates < FEWEST_PLATES and item.status in (verdict.CLEAR, verdict.TIED, verdict.NOT_INFORMATIVE):
+        texts.append("for this plate alone" if plates == 1 else f"for these {plates} plates alone")
+    return texts
+
+
+def shown(plan: dict, table: pd.DataFrame) -> list[Answer]:
+    """The answers as the page shows them, one for each evaluation of a study that scored anything."""
     found = []
-    for evaluation in study["evaluations"]:
-        own = [item for item in verdicts if item.measure.evaluation == evaluation]
-        if not own:
-            continue
-        declared = tables.constants(plan["config"], "evaluations", evaluation)
-        order = list(declared.get("METRICS", {}))
-        own.sort(key=lambda item: order.index(item.measure.metric) if item.measure.metric in order else len(order))
-        first, *rest = own
-        where = {"study": name, "dataset": study["dataset"], "samples": study["samples"]}
-        found.append(
-            Answer(
-                **where,
-                simulated=is_simulated(plan, study),
-                task=declared.get("TASK") or evaluation,
-                verdict=first,
-                use=_use(first),
-                score=number(*(first.best[key] for key in ("value", "low", "high"))) if first.best else "–",
-                word=WORDS[first.status],
-                why=_why(first),
-                cautions=_cautions(first),
-                others=_others(first, rest),
-            )
-        )
+    for name, study in real_first(plan).items():
+        for evaluation in study["evaluations"]:
+            rows = table[(table["study"] == name) & (table["evaluation"] == evaluation)].to_dict("records")
+            if rows:
+                found.append(_answer(plan, study, rows[0], rows[1:]))
     return found
 
 
-def _use(found: Verdict) -> str:
-    if found.status in (verdict.WINNER, verdict.NO_WINNER):
-        return label(found.best)
-    if found.status == verdict.SATURATED:
-        return "any of them"
-    return "none is shown to help" if found.status == verdict.NOT_INFORMATIVE else "–"
+def _answer(plan: dict, study: dict, row: dict, rest: list[dict]) -> Answer:
+    why, *cautions = row["reason"].split(BETWEEN)
+    if why.startswith(("Above", "All ", "Only controls", "Nothing")):  # other sentences begin with a name
+        why = why[0].lower() + why[1:]
+    return Answer(
+        **{key: study[key] for key in ("dataset", "samples")},
+        simulated=is_simulated(plan, study),
+        row=row,
+        use=use(row),
+        score=number(*(row[key] for key in _NUMBERS)) if np.isfinite(row["value"]) else "–",
+        null=number(*(row[key] for key in ("null", "null_low", "null_high"))) if np.isfinite(row["null"]) else "",
+        why=why,
+        cautions=tuple(cautions),
+        others=_others(row, rest),
+    )
 
 
-def _why(found: Verdict) -> str:
-    if found.status == verdict.WINNER:
-        where = "above the controls" if found.bound else "no control was scored"
-        others = "; the only method scored" if found.alone else " and above every other method"
-        return f"{where}{others}" if found.bound or found.alone else f"above every other method; {where}"
-    if found.status == verdict.NO_WINNER:
-        return f"cannot be told apart from {_listed(found.ties, TIES_SHOWN)}"
-    if found.status == verdict.NOT_INFORMATIVE:
-        if found.bound and not found.reason.startswith(label(found.best)):
-            control = f"{label(found.bound)}, {number(found.bound['value'])}"
-            return f"{label(found.best)} is the highest that is no control, but not told apart from one ({control})"
-        return f"{label(found.best)} is highest, but no better than with shuffled labels"
-    if found.status == verdict.SATURATED:
-        return f"all{', the controls too,' if found.bound else ''} reach the end of the scale"
-    return found.reason
+def use(row: dict) -> str:
+    """What to use, in words."""
+    return {
+        verdict.CLEAR: label(row),
+        verdict.TIED: f"{label(row)}, or one tied with it",
+        verdict.NOT_INFORMATIVE: f"none: not shown to beat {'the controls' if row['bound'] else 'chance'}",
+        verdict.SATURATED: "any of them",
+        verdict.INVALID: "none: the score cannot be trusted",
+        verdict.NO_RESULT: "–",
+    }[row["verdict"]]
 
 
-def _listed(names: tuple[str, ...], shown: int) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def title(row: dict) -> str:
+    """The measure's name."""
+    extra = [text for text in (row["subset"], row["settings"]) if text]
+    return f"{row['metric']} ({', '.join(extra)})" if extra else row["metric"]
 
 
-def _cautions(found: Verdict) -> tuple[str, ...]:
-    if found.best is None or found.status not in (verdict.WINNER, verdict.NO_WINNER):
-        return ()
-    texts = []
-    seen = verdict.labels_seen(found.best)
-    if seen != "none":
-        texts.append("training labels not known" if seen == "not known" else f"its training labels showed the {seen}")
-    if found.best["seeds"] == 1:
-        texts.append("one seed")
-    return tuple(texts)
-
-
-def _others(first: Verdict, rest: list[Verdict]) -> tuple[str, ...]:
+def _others(first: dict, rest: list[dict]) -> tuple[str, ...]:
     """What the other measures say: that they agree, or which one says something else."""
-    same = [item for item in rest if (item.status, _use(item)) == (first.status, _use(first))]
-    texts = [f"the same by {_listed(tuple(item.measure.title for item in same), OTHERS_SHOWN)}"] if same else []
-    differing = [item for item in rest if not any(item is one for one in same)]
-    for item in differing[:OTHERS_SHOWN]:
-        texts.append(f"by {item.measure.title}: {_use(item)} ({WORDS[item.status]})")
+    same = [row for row in rest if (row["verdict"], use(row)) == (first["verdict"], use(first))]
+    names = [title(row) for row in same]
+    more = f" and {len(names) - OTHERS_SHOWN} more" if len(names) > OTHERS_SHOWN else ""
+    texts = [f"the same by {', '.join(names[:OTHERS_SHOWN])}{more}"] if same else []
+    differing = [row for row in rest if not any(row is other for other in same)]
+    texts += [f"by {title(row)}: {row['verdict']}{_named(row)}" for row in differing[:OTHERS_SHOWN]]
     if len(differing) > OTHERS_SHOWN:
         texts.append(f"{len(differing) - OTHERS_SHOWN} more measures differ")
     return tuple(texts)
 
 
-def advice(answers: list[Answer]) -> str:
+def _named(row: dict) -> str:
+    return f", {label(row)}" if row["verdict"] in (verdict.CLEAR, verdict.TIED) else ""
+
+
+def advice(answers: Iterable[Answer]) -> str:
     """What to do next, in one line."""
+    answers = list(answers)
     if not answers:
         return "Nothing was scored: see below what did not run, and why."
     if all(answer.simulated for answer in answers):
@@ -142,16 +233,20 @@ def advice(answers: list[Answer]) -> str:
             "All of this is on simulated images: it shows that the run works, not which representation suits your cells. "
             "Put your own plates under “datasets” in a configuration, and run that."
         )
-    real = [answer for answer in answers if not answer.simulated]
-    clear, unsure, empty = (
-        list(dict.fromkeys(answer.task for answer in real if answer.verdict.status in wanted))
-        for wanted in ((verdict.WINNER,), (verdict.NO_WINNER,), (verdict.NOT_INFORMATIVE, verdict.SATURATED))
+    real = [answer.row for answer in answers if not answer.simulated]
+    clear, tied, empty = (
+        list(dict.fromkeys(row["task"] for row in real if row["verdict"] in wanted))
+        for wanted in (
+            (verdict.CLEAR,),
+            (verdict.TIED,),
+            (verdict.NOT_INFORMATIVE, verdict.SATURATED, verdict.INVALID),
+        )
     )
     texts = []
-    if unsure:
-        texts.append(f"To decide what is open ({'; '.join(unsure)}), add replicates or plates first, then seeds.")
+    if tied:
+        texts.append(f"To decide what is tied ({'; '.join(tied)}), add replicates or plates first, then seeds.")
     if empty:
-        texts.append(f"Do not choose by what is not informative ({'; '.join(empty)}): look at plates and controls first.")
+        texts.append(f"Do not choose by what gave no answer ({'; '.join(empty)}): look at plates and controls first.")
     if clear and not texts:
         texts.append("Use what is named, and try it once on plates that this run has not seen.")
     return " ".join(texts) or "Nothing could be judged: see below what did not run, and why."

@@ -8,11 +8,11 @@ import pandas as pd
 
 from phenorep import contracts, statistics
 from phenorep.errors import UserError
-from phenorep.report import beside, drawing, images, tables
+from phenorep.report import beside, drawing, images, items, tables
 from phenorep.report.beside import BLUE
 from phenorep.report.drawing import INK, Figure
+from phenorep.report.evidence import FEWEST_UNITS
 from phenorep.report.tables import Measure
-from phenorep.report.verdict import FEWEST_UNITS
 from phenorep.treatments import treatments
 
 ROWS_SHOWN = 12
@@ -105,8 +105,8 @@ def scores(view: dict, studies: dict[str, dict], judged: dict[str, list[Measure]
     pandas.DataFrame
         ``before_study, study, evaluation, measure, method, profile, variant, control, higher, before, before_low,
         before_high, before_n, value, low, high, n, difference`` (with minus without what was left out: positive where
-        leaving it out made the value larger), ``difference_low, difference_high`` (paired bootstrap over what both scored;
-        NaN where single results are not known), ``words``.
+        leaving it out made the value larger), ``difference_low, difference_high`` (over the units that both scored; NaN
+        where single results are not known), ``words``.
     """
     own = {key: [name for name, study in studies.items() if _is_on(study, view, view[key])] for key in ("parent", "samples")}
     rows = []
@@ -148,18 +148,18 @@ def _pair(row: dict) -> tuple[str, str, str]:
 def _difference(row: dict, other: dict, before: Measure, after: Measure) -> dict:
     """By how much the value changed, and whether that can be told from none."""
     found = {"difference": other["value"] - row["value"], "difference_low": np.nan, "difference_high": np.nan}
-    units = [measure.units.get(_pair(row)[:2]) for measure in (after, before)]
-    if any(unit is None for unit in units):
+    shared = items.common([measure.units.get(_pair(row)[:2]) for measure in (after, before)])
+    if shared is None:
         return found | {"words": "not known: no single results to pair"}
-    both = pd.concat(units, axis=1, join="inner").dropna().sort_index().to_numpy(dtype=float)
-    if len(both) < FEWEST_UNITS:
-        return found | {"words": f"not known: {len(both)} {before.unit} in both"}
-    paired = statistics.paired_bootstrap(both[:, 0], both[:, 1], seed=0)
-    found |= {"difference_low": paired["low"], "difference_high": paired["high"]}
-    better = paired["low"] > 0 if before.higher else paired["high"] < 0
-    worse = paired["high"] < 0 if before.higher else paired["low"] > 0
+    if shared.count < FEWEST_UNITS:
+        return found | {"words": f"not known: {shared.count} {before.unit} in both"}
+    differences = shared.values[:, 0] - shared.values[:, 1]
+    low, high = statistics.mean_interval(differences, shared.units, shared.weights)
+    found |= {"difference_low": low, "difference_high": high}
+    better = low > 0 if before.higher else high < 0
+    worse = high < 0 if before.higher else low > 0
     text = "better" if better else "worse" if worse else "cannot be told apart"
-    return found | {"words": f"{text} ({len(both)} {before.unit} in both)"}
+    return found | {"words": f"{text} ({shared.count} {before.unit} in both)"}
 
 
 def draw(view: dict, table: pd.DataFrame, folder: Path) -> Iterator[Figure]:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from phenorep.report import tables
-from phenorep.report.tables import SETTINGS_SHOWN, Item
+from phenorep.report.items import Item
+from phenorep.report.items import read as read_items
+from phenorep.report.tables import SETTINGS_SHOWN
 
 DRAWS = 200
 SEED = 0
@@ -198,32 +200,19 @@ def _details(study: dict, plan: dict, wanted: dict, end: int | None) -> dict[int
 
 
 def _items(details: dict[int, pd.DataFrame], item: Item, epochs: pd.Index) -> tuple[pd.DataFrame, pd.Series, str] | None:
-    """Results of single items (items, epochs), their groups, and what they are; None where an epoch has none."""
-    columns, kinds, groups = [], [], None
+    """Results of single items (items, epochs), their units, and what these are; None where an epoch has none."""
+    columns, kinds, units = [], [], None
     for epoch in epochs:
-        values, kind = tables.single_results(details[epoch], item) if epoch in details else ([], "")
-        if not len(values):
+        single, kind = read_items(details[epoch], item) if epoch in details else ([], "")
+        if not len(single):
             return None
-        columns.append(values.rename(epoch))
+        columns.append(single["value"].rename(epoch))
         kinds.append(kind)
-        groups = _compounds(details[epoch], values.index) if groups is None else groups
+        units = single["unit"] if units is None else units
     table = pd.concat(columns, axis=1, join="inner").dropna().sort_index()
     if not len(table):
         return None
-    groups = groups.loc[table.index]
-    by_compound = (groups.to_numpy() != table.index.to_numpy()).any()
-    return table, groups, f"{kinds[0]}, by compound" if by_compound else kinds[0]
-
-
-def _compounds(details: pd.DataFrame, items: pd.Index) -> pd.Series:
-    """The compound of each treatment or well where the details tell one, else the item itself."""
-    own = pd.Series(items, index=items, dtype=object)
-    for name in ("treatment", "well", "item"):
-        if {name, "compound"} <= set(details.columns):
-            rows = details[[name, "compound"]].dropna().astype(str).drop_duplicates(name).set_index(name)["compound"]
-            if own.index.isin(rows.index).any():
-                return rows.reindex(own.index).fillna(own)
-    return own
+    return table, units.loc[table.index], kinds[0]
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:

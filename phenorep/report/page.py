@@ -38,10 +38,11 @@ def make(
     """Write the page, its figures, and the pages beside it; see `phenorep.report.make`."""
     link = partial(templates.link, page=output)
     making = Making(plan, contracts.read_scores(plan["files"]["scores"]), _emptied(folder), link)
+    given = answers.shown(plan, answers.read(plan["files"]["answers"]))
     spent = _costs(plan["files"].get("costs"))
     environment = templates.environment()
     with drawing.style():
-        studies = [sections.study(making, name) for name in answers.real_first(plan)]
+        studies = [sections.study(making, name, *judged) for name, judged in answers.judge(plan, making.scores).items()]
         abnormal = sections.abnormal_images(making)
         left = sections.left_out(making, {part["name"]: part["measures"] for part in studies})
         pictures = sections.shared_figures(making, spent)
@@ -50,12 +51,12 @@ def make(
     contracts.write_csv(found, making.folder / "left_out.csv")
     resolved = provenance.config(plan)
     pieces, places = origins.config_lines(resolved)
-    given = [answer for part in studies for answer in part["answers"]]
     context = {
         "plan": plan,
         "studies": studies,
         "answers": given,
         "advice": answers.advice(given),
+        "judged": sum(len(part["verdicts"]) for part in studies),
         "abnormal": abnormal,
         "cleaned": left,
         "pictures": pictures,
@@ -75,7 +76,7 @@ def make(
         },
         "folder": link(making.folder),
         "config_link": link(config) if config else "",
-        "paths": {key: plan["files"][key] for key in ("scores", "costs") if plan["files"].get(key)},
+        "paths": {key: plan["files"][key] for key in ("scores", "answers", "costs") if plan["files"].get(key)},
         "link": link,
         "shown_path": partial(os.path.relpath, start="."),
     }

@@ -22,9 +22,10 @@ from phenorep.report import (
     origins,
     published,
     tables,
-    verdict,
 )
 from phenorep.report.drawing import Figure
+from phenorep.report.tables import Measures
+from phenorep.report.verdict import Verdict
 
 
 @dataclass
@@ -64,14 +65,11 @@ class Making:
         self.undrawn.append({"what": what, "reason": str(reason)})
 
 
-def study(making: Making, name: str) -> dict:
-    """What the page shows of a study."""
+def study(making: Making, name: str, found: Measures, verdicts: list[Verdict]) -> dict:
+    """What the page shows of a study: what it measured, and the verdicts on what is judged of that."""
     plan, folder = making.plan, making.folder
     block, scores = plan["studies"][name], making.scores
-    found = tables.measures(name, block, scores, plan)
-    # As the study has its evaluations: its author names first what matters most.
-    judged = sorted(found.judged, key=lambda measure: block["evaluations"].index(measure.evaluation))
-    verdicts = [verdict.judge(measure) for measure in judged]
+    judged = found.judged
     controls = [method for method in block["methods"] if tables.is_control(plan["config"], method)]
     along = epochs.summarise(block, scores, plan)
     lengths = epochs.lengths(plan)
@@ -94,7 +92,6 @@ def study(making: Making, name: str) -> dict:
         "name": name,
         "study": block,
         "simulated": answers.is_simulated(plan, block),
-        "answers": answers.of_study(name, block, verdicts, plan),
         "verdicts": verdicts,
         "measures": judged,
         "behind": found.behind,

@@ -10,24 +10,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, plugins
+from phenorep import contracts, plugins, statistics
 from phenorep.errors import UserError
-from phenorep.report import conditions
+from phenorep.evaluations import BELOW, NOT_MEASURED, NOT_VALID, VALID
+from phenorep.report import conditions, items
 
 MEASURE = ["evaluation", "metric", "subset", "settings"]
 # With more settings than this, a metric is judged by its mean over them: nobody reads thirty verdicts, one per compound.
 SETTINGS_SHOWN = 4
 # Settings of scores whose encoders were trained without what is scored (`methods.held_out`).
 HELD_OUT = "held_out="
-
-
-@dataclass(frozen=True)
-class Item:
-    """Which results of an evaluation's details are meant."""
-
-    metric: str
-    subset: str = ""
-    settings: str = ""
+# Of several seeds' scores the one that says least for them decides.
+_WORST_FIRST = (NOT_VALID, BELOW, NOT_MEASURED, VALID, "")
+NULL = ["null", "null_low", "null_high", "null_chance"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +30,9 @@ class Measure:
     """One thing that was measured in one study, for all its representations.
 
     ``rows`` holds one row per method and profile (columns of `summarise`, and ``variant``: what its encoders were trained
-    without, as ``held_out=column``), best first. ``units`` holds the results of single
-    treatments (or settings) of a representation, where they are known: {(method, profile): values by unit}. ``curve`` is the
-    key of the settings along which it is one point of a curve; empty where it is none.
+    without, as ``held_out=column``), best first. ``units`` holds the results of single items of a representation, where they
+    are known: {(method, profile): ``value, weight, unit`` by item}, see `items`; ``unit`` is what is independent, in the
+    plural. ``curve`` is the key of the settings along which it is one point of a curve; empty where it is none.
     """
 
     study: str
@@ -48,8 +43,8 @@ class Measure:
     higher: bool
     limits: tuple[float | None, float | None]
     rows: pd.DataFrame
-    units: dict[tuple[str, str], pd.Series] = field(default_factory=dict)
-    unit: str = "treatments"
+    units: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    unit: str = "items"
     reference: str = ""
     curve: str = ""
 
@@ -160,17 +155,26 @@ def summarise(rows: pd.DataFrame, controls: Iterable[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `MEASURE` with ``method, profile, epoch, value`` (mean over seeds), ``low, high`` (mean of the seeds'
-        interval limits), ``spread`` (standard deviation over seeds, NaN for one), ``seeds, n, leak, trained_on``,
-        ``shuffled, shuffled_low, shuffled_high`` (the same, shuffled labels) and ``control`` (whether the method is one).
+        interval limits), ``spread`` (standard deviation over seeds, NaN for one), ``seeds, n, leak, trained_on``, ``unit,
+        units`` (what is independent, and how many), ``chance``, ``validity`` (the worst over seeds), ``shuffled,
+        shuffled_low, shuffled_high`` (the same, shuffled labels), `NULL` (controls that played treated wells, and their
+        chance) and ``control`` (whether the method is one).
     """
     keys = [*MEASURE, "method", "profile", "epoch"]
     summary = {"value": ("value", "mean"), "low": ("ci_low", "mean"), "high": ("ci_high", "mean")}
-    first = {name: (name, "first") for name in ("leak", "trained_on")}
-    spread = {"spread": ("value", "std"), "seeds": ("seed", "nunique"), "n": ("n", "min")}
-    found = rows[rows["control"] == "none"].groupby(keys, sort=False).agg(**summary, **spread, **first)
+    first = {name: (name, "first") for name in ("leak", "trained_on", "unit")}
+    spread = {"spread": ("value", "std"), "seeds": ("seed", "nunique"), "n": ("n", "min"), "units": ("units", "min")}
+    chance = {"chance": ("chance", "mean")}
+    rows = rows.assign(validity=rows["validity"].map(_WORST_FIRST.index))
+    scored = rows[rows["control"] == "none"].groupby(keys, sort=False)
+    found = scored.agg(**summary, **spread, **first, **chance, validity=("validity", "min"))
+    found["validity"] = found["validity"].map(dict(enumerate(_WORST_FIRST)))
     shuffled = rows[rows["control"] == "shuffled"].groupby(keys, sort=False).agg(**summary)
     shuffled.columns = ["shuffled", "shuffled_low", "shuffled_high"]
-    return found.join(shuffled).reset_index().assign(control=lambda table: table["method"].isin(set(controls)))
+    null = rows[rows["control"] == "null"].groupby(keys, sort=False).agg(**summary, **chance)
+    null.columns = NULL
+    found = found.join(shuffled).join(null).reset_index()
+    return found.assign(control=found["method"].isin(set(controls)))
 
 
 def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> Measures:
@@ -236,65 +240,42 @@ def _ranked(rows: pd.DataFrame, higher: bool) -> pd.DataFrame:
 
 def _mean_over_settings(rows: pd.DataFrame, shared: dict) -> Measure:
     """One measure from many settings (compounds, say): the mean over those that every representation has."""
-    units = rows["settings"].where(rows["subset"] == "", rows["subset"] + " " + rows["settings"])
-    rows = rows.assign(unit=units)
-    values = rows.pivot_table(index="unit", columns=["method", "profile"], values="value").dropna()
-    kept = rows[rows["unit"].isin(values.index)].groupby(["method", "profile"], sort=False)
-    mean = ["value", "spread", "shuffled", "shuffled_low", "shuffled_high"]
-    table = kept[mean].mean().join(kept[["seeds", "leak", "trained_on", "control"]].first()).reset_index()
-    table = table.assign(low=np.nan, high=np.nan, n=len(values), epoch="final")
+    names = rows["settings"].where(rows["subset"] == "", rows["subset"] + " " + rows["settings"])
+    rows = rows.assign(item=names)
+    values = rows.pivot_table(index="item", columns=["method", "profile"], values="value").dropna()
+    kept = rows[rows["item"].isin(values.index)].groupby(["method", "profile"], sort=False)
+    mean = ["value", "spread", "chance", "shuffled", *NULL]
+    first = ["seeds", "leak", "trained_on", "control", "variant"]
+    table = kept[mean].mean().join(kept[first].first()).reset_index()
+    worst = kept["validity"].agg(lambda found: min(found, key=_WORST_FIRST.index))
+    table = table.assign(validity=worst.to_numpy(), n=len(values), units=len(values), unit="setting", epoch="final")
     # The limits of a mean are not the mean of limits: what varies from setting to setting gives them.
-    for row in table.itertuples():
-        column = values[(row.method, row.profile)]
-        half = 1.96 * column.std() / np.sqrt(len(column))
-        table.loc[row.Index, ["low", "high"]] = row.value - half, row.value + half
-    table[["shuffled_low", "shuffled_high"]] = np.nan
+    limits = [statistics.mean_interval(values[row.method, row.profile]) for row in table.itertuples()]
+    table[["low", "high"]] = np.array(limits, dtype=float).reshape(-1, 2)
+    table[["shuffled_low", "shuffled_high", "null_low", "null_high"]] = np.nan
     settings = f"mean over {len(values)} settings"
-    units = {pair: values[pair] for pair in values.columns}
+    units = {pair: items.alike(values[pair]) for pair in values.columns}
     return Measure(
         **shared, subset="", settings=settings, rows=_ranked(table, shared["higher"]), units=units, unit="settings"
     )
 
 
 def _with_units(measure: Measure, study: dict, details: list[dict]) -> Measure:
-    """The measure with the results of single treatments or wells, read from the details of its evaluation."""
-    found: dict[tuple[str, str], list[pd.Series]] = {}
+    """The measure with the results of single items, read from the details of its evaluation, as means over seeds."""
+    found: dict[tuple[str, str], list[pd.DataFrame]] = {}
     variants = measure.rows.set_index(["method", "profile"])["variant"].to_dict()
-    unit = measure.unit
+    unit = next((f"{name}s" for name in measure.rows["unit"] if name), "")
     for entry in entries(details, study, evaluation=measure.evaluation):
         table = read(entry["path"], "details")
         pair = entry["method"], entry["profile"]
-        item = Item(measure.metric, measure.subset, variants.get(pair) or measure.settings)
-        values, kind = (pd.Series(dtype=float), "") if table is None else single_results(table, item)
-        if len(values):
-            unit = kind
-            found.setdefault(pair, []).append(values)
-    units = {pair: pd.concat(values, axis=1).mean(axis=1) for pair, values in found.items()}
-    return replace(measure, units=units, unit=unit)
-
-
-def single_results(details: pd.DataFrame, measure: Measure | Item) -> tuple[pd.Series, str]:
-    """Results of a measure item by item, of which the measure is the mean.
-
-    Returns
-    -------
-    tuple
-        Values by item (empty where the details hold none), and what the items are: treatments, wells or items. Items that
-        name their well are averaged by it: samples of one well are alike, and must not pass for independent ones.
-    """
-    columns = set(details.columns)
-    for part, name, value, kind in (("pair", "treatment", "correct", "treatments"), ("item", "item", "value", "items")):
-        if not {"part", name, value} <= columns:
+        item = items.Item(measure.metric, measure.subset, variants.get(pair) or measure.settings)
+        if table is None:
             continue
-        rows = details[details["part"] == part]
-        for column in ("metric", "subset", "settings"):
-            if column in rows:
-                rows = rows[rows[column].fillna("").astype(str) == getattr(measure, column)]
-        if len(rows):
-            by_well = part == "item" and "well" in rows and rows["well"].notna().all()
-            values = rows.groupby(rows["well" if by_well else name].astype(str))[value].mean()
-            return values.astype(float), "wells" if by_well else kind
-    return pd.Series(dtype=float), ""
+        single, kind = items.read(table, item)
+        if len(single):
+            unit = unit or kind
+            found.setdefault(pair, []).append(single)
+    return replace(measure, units={pair: items.over_seeds(tables) for pair, tables in found.items()}, unit=unit or "items")
 
 
 def at_the_end(files: list[dict]) -> list[dict]:

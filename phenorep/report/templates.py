@@ -26,7 +26,7 @@ def environment():
     )
     made.filters |= {"number": number, "label": verdict.label, "place": place, "seen": verdict.labels_seen, "url": quote}
     made.filters["kind"] = lambda pictures, kind: [p for p in pictures if p.name.startswith(kind)]
-    made.filters |= {"breakable": breakable, "sure": answers.WORDS.get}
+    made.filters |= {"breakable": breakable, "title": answers.title}
     made.globals |= {"inline": inline, "fingerprints": fingerprints, "data_block": data_block}
     return made
 

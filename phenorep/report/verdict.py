@@ -1,36 +1,35 @@
 """Which representation to use for a task, and whether the run can tell at all.
 
-A representation wins a measure if it lies above the controls and above the best representation of every other method. Both
-are bounds: a measure on which a control does as well as the best says nothing about representations, and neither does one on
-which all of them reach the end of the scale. Then, or where two methods cannot be told apart, there is no winner.
+A representation wins a measure if it is above the controls, above what noise gets, and above every other method. Both bounds
+count: a measure on which a control does as well as the best says nothing about representations. Where several are above the
+bounds and cannot be told apart, they are tied. All measures of a page are judged together, so that a page of noise has no
+winner (but with the probability `evidence.LEVEL`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from phenorep import statistics
+from phenorep.evaluations import BELOW, NOT_MEASURED, NOT_VALID
+from phenorep.report import evidence, items
+from phenorep.report.evidence import CLEAR, NOT_INFORMATIVE, TIED, Evidence
 from phenorep.report.tables import Measure
 
 # Nearer to the end of the scale than this, scores differ by a handful of wells at most.
 CEILING = 0.01 + 1e-9
-# Fewer units than this cannot be resampled to any purpose.
-FEWEST_UNITS = 5
-
-WINNER = "winner"
-NO_WINNER = "no winner"
-NOT_INFORMATIVE = "not informative"
 SATURATED = "saturated"
+INVALID = NOT_VALID
 NO_RESULT = "no result"
+WORDS = (CLEAR, TIED, NOT_INFORMATIVE, SATURATED, INVALID, NO_RESULT)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The best representation against another.
+    """The best representation against another: ``difference`` is positive where the first is better.
 
-    ``difference`` is positive where the first is better, whatever the metric's direction; ``separated`` is None where
-    nothing tells how sure the difference is.
+    ``p`` is None where none was computed; the interval is NaN where no single results can be paired.
     """
 
     first: str
@@ -39,21 +38,22 @@ class Comparison:
     low: float
     high: float
     basis: str
-    separated: bool | None
+    p: float | None = None
 
     @property
     def text(self) -> str:
         """Difference, interval and where it comes from, in words."""
         interval = f" [{self.low:+.3f}, {self.high:+.3f}]" if np.isfinite(self.low) else ""
-        return f"{self.first} against {self.other}: {self.difference:+.3f}{interval}, {self.basis}"
+        p = "" if self.p is None else ", p < 0.001" if self.p < 0.001 else f", p {self.p:.3f}"
+        return f"{self.first} against {self.other}: {self.difference:+.3f}{interval}{p}, {self.basis}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one measure: ``status``, the best representation (a row of the measure, or None) and the reasons.
+    """The verdict on one measure: ``status`` (one of `WORDS`), the best representation (a row, or None) and the reason.
 
-    ``ties`` names the representations of other methods that cannot be told apart from the best, ``bound`` is the best of the
-    controls (a row), where there is one; ``alone`` says that no other method was scored.
+    ``ties`` names the representations of other methods that are above the controls too and cannot be told apart from the
+    best, ``bound`` is the best of the controls (a row), where there is one.
     """
 
     measure: Measure
@@ -64,7 +64,24 @@ class Verdict:
     notes: tuple[str, ...] = ()
     ties: tuple[str, ...] = ()
     bound: dict | None = None
-    alone: bool = False
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is judged of one measure: rows of each method, the best first; methods in the order of their best."""
+
+    measure: Measure
+    candidates: list[list[dict]]
+    controls: list[list[dict]]
+    evidence: Evidence
+
+    @property
+    def best(self) -> dict:
+        return self.candidates[0][0]
+
+    @property
+    def bound(self) -> dict | None:
+        return self.controls[0][0] if self.controls else None
 
 
 def label(row: dict) -> str:
@@ -73,7 +90,7 @@ def label(row: dict) -> str:
 
 
 def labels_seen(row: dict) -> str:
-    """What training labels showed the encoder of what is scored: ``none``, ``compound``, ``well`` or ``not known``."""
+    """What training labels showed the encoder of what is scored, one of `scores.LEAKS`; ``not known`` for unknown."""
     if row["leak"] == "unknown" or row["trained_on"] == "elsewhere":
         return "not known"
     return row["leak"] or "none"
@@ -84,113 +101,157 @@ def number(value: float, low: float = np.nan, high: float = np.nan) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) and np.isfinite(high) else f"{value:.3f}"
 
 
-def judge(measure: Measure) -> Verdict:
-    """The verdict on one measure."""
+def judge_all(measures: Iterable[Measure]) -> list[Verdict]:
+    """The verdicts on all measures of a page, in their order; each depends on how many there are."""
+    cases = [_case(measure) for measure in measures]
+    open_ = [case for case in cases if isinstance(case, _Case)]
+    words, level = evidence.decide([case.evidence for case in open_])
+    decided = iter(zip(open_, words, strict=True))
+    return [_judged(*next(decided), len(open_), level) if isinstance(case, _Case) else case for case in cases]
+
+
+def _case(measure: Measure) -> _Case | Verdict:
+    """What there is to judge; the verdict itself where nothing has to be compared for it."""
     rows = measure.rows.to_dict("records")
-    candidates = [row for row in rows if not row["control"]]
-    controls = [row for row in rows if row["control"]]
+    usable = [row for row in rows if excluded(row) is None]
+    candidates, controls = (_by_method([row for row in usable if row["control"] is flag]) for flag in (False, True))
+    bound = controls[0][0] if controls else None
     if not candidates:
-        reason = "Only controls were scored." if controls else "Nothing was scored."
-        return Verdict(measure, NO_RESULT, None, reason)
-    best = candidates[0]
-    rest = [row for row in candidates if row["method"] != best["method"]]
-    same = [row for row in candidates[1:] if row["method"] == best["method"]]
-    comparisons = [compare(measure, best, group[0]) for group in (rest, controls, same) if group]
-    notes = _notes(best, candidates)
-
-    status, reason = _bounds(measure, best, candidates, controls)
-    ties: tuple[str, ...] = ()
-    if status is None:
-        ties = tuple(label(row) for row in _best_of_each_method(rest) if not compare(measure, best, row).separated)
-        if ties:
-            status = NO_WINNER
-            reason = f"{label(best)} scores highest, but cannot be told apart from {', '.join(ties)}."
-        else:
-            status = WINNER
-            reason = "Above the controls" if controls else "No control was scored"
-            reason += " and above every other method." if rest else "; no other method was scored."
-    if status == WINNER and same and not compare(measure, best, same[0]).separated:
-        notes.append(f"The profile matters less: {label(same[0])} cannot be told apart from it.")
-    bound = controls[0] if controls else None
-    return Verdict(measure, status, best, reason, tuple(comparisons), tuple(notes), ties, bound, alone=not rest)
-
-
-def _bounds(measure: Measure, best: dict, candidates: list[dict], controls: list[dict]) -> tuple[str | None, str]:
-    """Whether the controls or the scale itself leave room for a verdict."""
+        left = [row for row in rows if not row["control"]]
+        if left:
+            reason = f"{label(left[0])} is the highest, but {excluded(left[0])}."
+            others = [row for row in rows if row is not left[0]]
+            return Verdict(measure, INVALID, left[0], reason, notes=tuple(_left_out(others)), bound=bound)
+        return Verdict(measure, NO_RESULT, None, "Only controls were scored." if rows else "Nothing was scored.")
     end = measure.limits[1 if measure.higher else 0]
-    if end is not None and all(abs(row["value"] - end) <= CEILING for row in [*candidates, *controls]):
-        return (
-            SATURATED,
-            f"Everything scored lies within {CEILING:.2g} of the end of the scale ({end:g}): too easy to tell them apart.",
-        )
-    bound = _worst_end(best, measure.higher)
-    if controls and _not_worse(controls[0]["value"], bound, measure.higher):
-        text = f"The control {label(controls[0])} ({controls[0]['value']:.3f}) "
-        text += "lies within the interval of the best" if np.isfinite(best["low"]) else "is as good as the best"
-        return NOT_INFORMATIVE, f"{text}, {label(best)}: learning is not shown to help here."
-    limit = best["shuffled_high"] if measure.higher else best["shuffled_low"]
-    shuffled = limit if np.isfinite(limit) else best["shuffled"]
-    if np.isfinite(shuffled) and _not_worse(shuffled, bound, measure.higher):
-        return NOT_INFORMATIVE, f"{label(best)} is not above its own score with shuffled labels ({best['shuffled']:.3f})."
-    return None, ""
+    if end is not None and all(abs(row["value"] - end) <= CEILING for row in usable):
+        too = ", the controls too," if controls else ""
+        reason = f"All{too} lie within {CEILING:.2g} of the end of the scale ({end:g}): too easy to tell them apart."
+        notes = (*_left_out(rows), *_notes(candidates))
+        return Verdict(measure, SATURATED, candidates[0][0], reason, notes=notes, bound=bound)
+    return _Case(measure, candidates, controls, evidence.gather(measure, candidates[0], candidates[1:], controls))
 
 
-def _worst_end(row: dict, higher: bool) -> float:
-    limit = row["low"] if higher else row["high"]
-    return limit if np.isfinite(limit) else row["value"]
+def excluded(row: dict) -> str | None:
+    """Why a row can neither win nor bound others; None where it can."""
+    if row["validity"] == NOT_VALID:
+        return f"noise alone gets {row['null']:.3f} here, where chance is {row['null_chance']:.3f}"
+    if row["leak"] == "control":
+        return "its training labels told controls from treated wells"
+    return None
 
 
-def _not_worse(value: float, bound: float, higher: bool) -> bool:
-    return value >= bound if higher else value <= bound
-
-
-def _best_of_each_method(rows: list[dict]) -> list[dict]:
-    best: dict[str, dict] = {}
+def _by_method(rows: list[dict]) -> list[list[dict]]:
+    found: dict[str, list[dict]] = {}
     for row in rows:
-        best.setdefault(row["method"], row)
-    return list(best.values())
+        found.setdefault(row["method"], []).append(row)
+    return list(found.values())
 
 
-def _notes(best: dict, candidates: list[dict]) -> list[str]:
-    notes = []
+def _judged(case: _Case, word: str, measures: int, level: float) -> Verdict:
+    measure, best = case.measure, case.best
+    told = {**case.evidence.others, **case.evidence.controls}
+    equal = [rows for rows in case.candidates[1:] if word == TIED and told[rows[0]["method"]] > level]
+    ties = [label(rows[0]) for rows in equal if _above_bounds(case, rows)]
+    against = [rows[0] for rows in (*case.candidates[1:2], *case.controls[:1])]
+    comparisons = [compare(measure, best, row, told[row["method"]]) for row in against]
+    within = [compare(measure, best, row) for row in case.candidates[0][1:2]]
+    notes = [*_left_out(measure.rows.to_dict("records")), *_notes(case.candidates)]
+    if word == CLEAR and within and within[0].low <= 0:
+        notes.append(f"The profile matters less: {within[0].other} cannot be told apart from it.")
+    reason = _reason(case, word, measures)
+    if word == TIED:
+        reason = _tied(case, ties, [label(rows[0]) for rows in equal])
+    return Verdict(measure, word, best, reason, (*comparisons, *within), tuple(notes), tuple(ties), case.bound)
+
+
+def _above_bounds(case: _Case, rows: list[dict]) -> bool:
+    """Whether another method is above the bounds as well."""
+    p = evidence.against_bounds(case.measure, rows, case.controls, sum(map(len, case.candidates)))
+    return len(case.candidates) * p <= evidence.LEVEL
+
+
+def _bounds(case: _Case) -> str:
+    """What the best is above: the controls and chance, with their values."""
+    if case.bound is not None:
+        return f"the controls (best: {label(case.bound)}, {case.bound['value']:.3f})"
+    level, _, what = evidence.noise(case.best, case.measure.higher)
+    return f"{what} ({level:.3f})"
+
+
+def _tied(case: _Case, ties: list[str], equal: list[str]) -> str:
+    if not ties:
+        return f"Above {_bounds(case)}, but not shown to be better than {_listed(equal)}."
+    are = "are" if len(ties) > 1 else "is"
+    return f"Above {_bounds(case)}, and so {are} {_listed(ties)}, which cannot be told apart from it."
+
+
+def _reason(case: _Case, word: str, measures: int) -> str:
+    if word == CLEAR:
+        others = " and above every other method" if case.evidence.others else ""
+        absent = [*([] if others else ["no other method"]), *([] if case.bound is not None else ["no control"])]
+        return f"Above {_bounds(case)}{others}{f'; {_listed(absent)} was scored' if absent else ''}."
+    found, start = case.evidence, f"{label(case.best)} is the highest, but"
+    if not found.bounded:
+        return f"{start} nothing bounds it: there are no controls, no level of chance and no shuffled labels."
+    beaten_by = [rows[0] for rows in case.controls if found.controls[rows[0]["method"]] > evidence.LEVEL]
+    if beaten_by:
+        return f"{start} not shown to beat the control {label(beaten_by[0])} ({beaten_by[0]['value']:.3f})."
+    if found.chance is not None and found.chance > evidence.LEVEL:
+        level, _, what = evidence.noise(case.best, case.measure.higher)
+        return f"{start} not shown to beat {what} ({level:.3f})."
+    over = [f"{measures} measures"] if measures > 1 else []
+    over += [f"{len(case.candidates)} methods"] if found.others else []
+    return f"{start} not shown to beat {_bounds(case)} once the {' and '.join(over)} it was chosen from are counted."
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _left_out(rows: list[dict]) -> list[str]:
+    found = ((row, excluded(row)) for row in rows)
+    return [f"{label(row)}, {row['value']:.3f}, is not judged: {why}." for row, why in found if why]
+
+
+def _notes(candidates: list[list[dict]]) -> list[str]:
+    best, notes = candidates[0][0], []
     seen = labels_seen(best)
     if seen != "none":
-        clean = next((row for row in candidates if labels_seen(row) == "none"), None)
+        clean = next((rows[0] for rows in candidates if labels_seen(rows[0]) == "none"), None)
         text = f"The training labels of {best['method']} showed it the {seen} of what is scored here."
         if seen == "not known":
             text = f"What labels the encoder of {best['method']} was trained on is not known: it was made elsewhere."
         notes.append(f"{text} Best without that: {label(clean)}, {clean['value']:.3f}." if clean else text)
     if best["seeds"] == 1:
         notes.append("One seed: how much another training run would differ is not known.")
+    if best["validity"] == NOT_MEASURED:
+        notes.append("Null not measurable: there are too few control wells to let some of them play treated wells.")
+    if best["validity"] == BELOW:
+        notes.append(f"Its null lies below chance ({best['null']:.3f}, chance {best['null_chance']:.3f}).")
     return notes
 
 
-def compare(measure: Measure, first: dict, other: dict) -> Comparison:
-    """Compare two representations: by paired bootstrap where results of single units are known, else by their intervals."""
-    names = label(first), label(other)
-    pairs = [measure.units.get((row["method"], row["profile"])) for row in (first, other)]
-    if all(units is not None for units in pairs):
-        both = pd.concat(pairs, axis=1, join="inner").dropna().sort_index()
-        if len(both) >= FEWEST_UNITS:
-            values = both.to_numpy(dtype=float)
-            if not measure.higher:
-                values = -values
-            found = statistics.paired_bootstrap(values[:, 0], values[:, 1], seed=0)
-            basis = f"paired bootstrap over {len(both)} {measure.unit}"
-            return Comparison(*names, found["difference"], found["low"], found["high"], basis, found["low"] > 0)
-    difference = (first["value"] - other["value"]) * (1 if measure.higher else -1)
-    missing = f"no results of single {measure.unit} to pair"
-    if all(np.isfinite(row[end]) for row in (first, other) for end in ("low", "high")):
-        apart = first["low"] > other["high"] if measure.higher else first["high"] < other["low"]
-        basis = f"the intervals {'do not ' if apart else ''}overlap ({missing})"
-        return Comparison(*names, difference, np.nan, np.nan, basis, apart)
-    return Comparison(*names, difference, np.nan, np.nan, f"no interval is known ({missing})", None)
+def compare(measure: Measure, first: dict, other: dict, p: float | None = None) -> Comparison:
+    """The difference of two representations, with an interval over units where single results can be paired."""
+    sign = 1 if measure.higher else -1
+    shared = items.common([measure.units.get((row["method"], row["profile"])) for row in (first, other)])
+    difference = sign * (first["value"] - other["value"])
+    if shared is None or shared.count < 2:
+        basis = "from their intervals" if np.isfinite([first["low"], other["low"]]).all() else "no interval is known"
+        return Comparison(label(first), label(other), difference, np.nan, np.nan, basis, p)
+    differences = sign * (shared.values[:, 0] - shared.values[:, 1])
+    limits = statistics.mean_interval(differences, shared.units, shared.weights)
+    basis = f"over {shared.count} {measure.unit}"
+    difference = float(np.average(differences, weights=shared.weights))
+    return Comparison(label(first), label(other), difference, *limits, basis, p)
 
 
 def ranked(verdicts: list[Verdict], controls: bool = True) -> list[tuple[str, str]]:
     """Representations (method, profile) worth showing, the most telling first: each method once, by its best measure."""
     found: dict[str, tuple[str, str]] = {}
-    informative = sorted(verdicts, key=lambda verdict: verdict.status not in (WINNER, NO_WINNER))
+    informative = sorted(verdicts, key=lambda verdict: verdict.status not in (CLEAR, TIED))
     for wanted in (False, True) if controls else (False,):
         for verdict in informative:
             for row in verdict.measure.rows[verdict.measure.rows["control"] == wanted].itertuples():

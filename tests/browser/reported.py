@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from phenorep import contracts, plugins, report
+from phenorep import contracts, plugins
 from phenorep.report import maps
-from tests.unit.made_run import HOSTILE, make_run
+from tests.unit.made_run import HOSTILE, make_page, make_run
 
 IMAGE = '"><img src=x onerror="document.title=\'harmed\'">'
 DECLARED = {
@@ -39,7 +39,7 @@ def written(folder: Path) -> Path:
         patch.setattr(plugins, "constants", lambda kind, name: DECLARED.get((kind, name), {}))
         patch.setattr(plugins, "config_keys", lambda kind, name: {})
         patch.setattr(maps, "umap", lambda features: features[:, :2])  # compiling the real one takes longer than all else
-        report.make(json.loads(json.dumps(plan)), *files, configfiles=[str(folder / "my screen.yaml")])
+        make_page(json.loads(json.dumps(plan)), *files, configfiles=[str(folder / "my screen.yaml")])
     return output / "index.html"
 
 

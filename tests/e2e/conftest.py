@@ -51,9 +51,8 @@ class Project:
         output = self.finish(config, "--dry-run")
         table = output.split("Job stats:", 1)[-1].split("total", 1)[0] if "Job stats:" in output else ""
         found = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
-        return {
-            name: count for name, count in found.items() if name not in ("all", "scores", "costs", "page", "check", "recipe")
-        }
+        collecting = ("all", "scores", "answers", "costs", "page", "check", "recipe")
+        return {name: count for name, count in found.items() if name not in collecting}
 
     def logs(self) -> str:
         """The ends of all logs, for the message of a failed test."""

@@ -35,6 +35,7 @@ OUTPUTS = {
     "normalise": tuple(f"results/{_PROFILES}/final/tvn.{kind}" for kind in ("parquet", "npz")),
     "evaluate": tuple(f"results/{_SCORED}/final/tvn/moa_matching.{kind}" for kind in ("csv", "parquet")),
     "scores": (SCORES,),
+    "answers": ("results/answers/faults.csv",),
     "report": ("reports/faults/index.html", "reports/faults"),  # one job makes all of the folder
 }  # fmt: skip
 LOGS = {
@@ -46,6 +47,7 @@ LOGS = {
     "normalise": f"logs/{_PROFILES}/final/tvn.log",
     "evaluate": f"logs/{_SCORED}/final/tvn/moa_matching.log",
     "scores": "logs/scores/faults.log",
+    "answers": "logs/answers/faults.log",
     "report": "logs/report/faults.log",
 }
 STAGES = tuple(OUTPUTS)

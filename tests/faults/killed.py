@@ -24,6 +24,7 @@ MOMENTS = {
     "normalise": {"event": "os.rename", "path": r"tvn\.npz$"},
     "evaluate": {"event": "os.rename", "path": r"moa_matching\.parquet$"},
     "scores": {"event": "os.rename", "path": r"scores/faults\.csv$"},
+    "answers": {"event": "os.rename", "path": r"answers/faults\.csv$"},
     "report": {"event": "os.rename", "path": r"faults/index\.html$"},
 }
 

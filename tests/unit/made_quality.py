@@ -67,7 +67,7 @@ def make_quality_run(folder) -> dict:
         "not_applicable": [],
         "cleaned": [{"dataset": "made", "samples": "cells_clean", "parent": "cells", "where": "abnormality < 0.9"}],
         "engine": "native",
-        "files": {"scores": str(folder / "scores.csv"), **files},
+        "files": {"scores": str(folder / "scores.csv"), "answers": str(folder / "answers.csv"), **files},
     }
 
 

@@ -5,11 +5,18 @@ import json
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, costs
+from phenorep import contracts, costs, report
+from phenorep.report import answers
 
 HOSTILE = "<script>alert('x')</script>"
 METHODS = ("learned", "other", "noise", "absent")
 MECHANISMS = ("actin", "tubulin", "$dna_x$", "_kinase")
+
+
+def make_page(plan: dict, *paths, **more) -> None:
+    """Write a run's answers and the page that shows them."""
+    answers.make(plan, plan["files"]["answers"])
+    report.make(plan, *map(str, paths), **more)
 
 
 def treatments() -> pd.DataFrame:
@@ -23,6 +30,7 @@ def score(method: str, profile: str, evaluation: str, metric: str, value: float,
     row = dict.fromkeys(contracts.SCORE_COLUMNS, "")
     row |= {"dataset": "made", "samples": "cells", "method": method, "seed": 0, "epoch": "final", "profile": profile}
     row |= {"evaluation": evaluation, "metric": metric, "value": value, "control": "none", "leak": "none", "n": 24}
+    row |= {"units": np.nan, "chance": np.nan}
     return row | {"ci_low": value - 0.05, "ci_high": value + 0.05} | more
 
 
@@ -57,6 +65,7 @@ def make_run(folder) -> dict:
             pairs = treatments().assign(
                 part="pair", metric="nsc", treatment=treatments()["Metadata_Compound"], correct=right
             )
+            pairs["unit"] = pairs["treatment"]
             truth = treatments()["Metadata_MoA"]
             confusion = pd.DataFrame(
                 {"part": "confusion", "metric": "nsc", "truth": truth, "predicted": truth[::-1].to_numpy()}
@@ -70,7 +79,10 @@ def make_run(folder) -> dict:
             contracts.write_table(
                 table, details, "details", {"reasons": ["3 treatments without a partner"], "keys": {"permutations": 100}}
             )
-            scores.append(score(method, profile, "matching", "nsc", accuracy[method]))
+            facts = {"unit": "compound", "units": 24, "chance": 0.25, "validity": "valid"}
+            scores.append(score(method, profile, "matching", "nsc", accuracy[method], **facts))
+            null = {"control": "null", "n": 20, "chance": 0.25, "ci_low": 0.125, "ci_high": 0.375}
+            scores.append(score(method, profile, "matching", "nsc", 0.26, **null))
             scores.append(score(method, profile, "matching", "nsc", 0.1, control="shuffled"))
             scores.append(score(method, profile, "matching", "nsc", accuracy[method] / 2, epoch="1"))
             scores.append(score(method, profile, "matching", "nsc", accuracy[method] / 1.5, epoch="2"))
@@ -99,7 +111,7 @@ def make_run(folder) -> dict:
         "licence": "CC0",
         "simulated": True,
     }
-    paths = {"scores": str(folder / "scores.csv"), "costs": str(folder / "costs.csv")}
+    paths = {name: str(folder / f"{name}.csv") for name in ("scores", "answers", "costs")}
     return {
         "name": "trial",
         "config": config,
@@ -208,5 +220,5 @@ def make_run_with_epochs(folder) -> dict:
         "skipped": [],
         "not_applicable": [],
         "engine": "native",
-        "files": {"scores": str(folder / "scores.csv"), "details": details},
+        "files": {"scores": str(folder / "scores.csv"), "answers": str(folder / "answers.csv"), "details": details},
     }

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep import contracts, plugins, report
+from phenorep import contracts, plugins
 from phenorep.errors import UserError
 from phenorep.report import abnormality, artefacts, cleaned, colours, drawing, gaps, maps, tables
 from tests.unit.made_quality import DECLARED, PLATES, make_quality_run
-from tests.unit.made_run import HOSTILE
+from tests.unit.made_run import HOSTILE, make_page
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +27,7 @@ def run(declared, tmp_path_factory):
     """The made-up run, reported: (folder of the page, its text, the plan)."""
     folder = tmp_path_factory.mktemp("run")
     plan = make_quality_run(folder)
-    report.make(json.loads(json.dumps(plan)), str(folder / "r" / "index.html"), str(folder / "r" / "figures"))
+    make_page(json.loads(json.dumps(plan)), str(folder / "r" / "index.html"), str(folder / "r" / "figures"))
     return folder / "r", (folder / "r" / "index.html").read_text(), plan
 
 
@@ -155,7 +155,7 @@ def test_samples_that_are_gone_leave_the_rest_of_the_part(run, tmp_path):
     plan = json.loads(json.dumps(run[2]))
     plan["studies"] = {}
     plan["files"]["samples"] = [entry for entry in plan["files"]["samples"] if entry["plate"] != "p0"]
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     text = shown((tmp_path / "page.html").read_text())
     assert "the samples of plate p0 of made are missing" in text
     assert not list((tmp_path / "figures").glob("gallery_*"))
@@ -239,14 +239,14 @@ def test_page_shows_what_leaving_out_changed(run):
 def test_a_view_without_a_study_beside_it_says_so(run, tmp_path):
     plan = json.loads(json.dumps(run[2]))
     del plan["studies"]["clean"], plan["studies"]["labels"]
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     assert "no scores to compare" in shown((tmp_path / "page.html").read_text())
 
 
 def test_page_without_abnormal_images_says_nothing_of_them(run, tmp_path):
     plan = json.loads(json.dumps(run[2]))
     plan["files"]["abnormality"], plan["cleaned"], plan["studies"] = [], [], {}
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     assert "bnormal images" not in shown((tmp_path / "page.html").read_text())
 
 

@@ -51,7 +51,7 @@ def test_last_best_and_mean_of_each_metric(plan):
     assert nsc["mean"] == pytest.approx((14 + 20 + 20) / 3 / 24)
     assert (nsc["lowest"], nsc["highest"], nsc["epochs"]) == pytest.approx((14 / 24, 20 / 24, 3))
     assert nsc["best_low"] == pytest.approx(nsc["best"] - 0.05)
-    assert nsc["items"] == "treatments, by compound"
+    assert nsc["items"] == "compounds"
 
 
 def test_each_seed_chooses_for_itself(plan):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from phenorep import contracts, plugins, report, statistics
+from phenorep import contracts, plugins, statistics
 from phenorep.errors import UserError
 from phenorep.report import conditions, epochs, published, tables, verdict
-from tests.unit.made_run import make_run_with_epochs
+from tests.unit.made_run import make_page, make_run_with_epochs
 
 # As they stand in the paper: table -> rows of (NSC, NSCB) in per cent, None where it has none.
 WS_DINO = {
@@ -203,7 +203,7 @@ def test_encoders_trained_without_what_is_scored_are_judged_with_the_rest(plan):
     assert rows.loc["held", "variant"] == "held_out=Metadata_Compound"
     assert not rows.loc["learned", "variant"]
     assert len(judged[0].units["held", "whitened"]) == 24
-    assert any("held × whitened" in note for note in verdict.judge(judged[0]).notes)  # the best without a leak
+    assert any("held × whitened" in note for note in verdict.judge_all(judged)[0].notes)  # the best without a leak
 
 
 def test_an_evaluation_that_stands_later_in_the_study_is_not_compared(plan, tmp_path):
@@ -217,7 +217,7 @@ def test_an_evaluation_that_stands_later_in_the_study_is_not_compared(plan, tmp_
 
 
 def text_of(plan: dict, folder: Path) -> str:
-    report.make(plan, str(folder / "page.html"), str(folder / "figures"))
+    make_page(plan, str(folder / "page.html"), str(folder / "figures"))
     plain = re.sub(r"<svg.*?</svg>", "", (folder / "page.html").read_text(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", plain)))
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phenorep import contracts, plugins, report
+from phenorep import contracts, plugins
 from phenorep.report import drawing, gaps, images, maps, tables, templates
-from tests.unit.made_run import HOSTILE, make_run, score
+from tests.unit.made_run import HOSTILE, make_page, make_run, score
 
 UMAP = maps.umap  # the real one
 
@@ -39,9 +39,7 @@ def run(declared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     plan = make_run(folder)
     output = folder / "reports" / "trial"
-    report.make(
-        json.loads(json.dumps(plan)), str(output / "index.html"), str(output / "figures"), str(output / "config.yaml")
-    )
+    make_page(json.loads(json.dumps(plan)), str(output / "index.html"), str(output / "figures"), str(output / "config.yaml"))
     return output, (output / "index.html").read_text(), plan
 
 
@@ -115,7 +113,10 @@ def test_page_shows_each_part(run):
         text.index('id="answers"') < text.index('id="study-first"') < text.index('id="gaps"') < text.index('id="provenance"')
     )
     assert "learned × raw" in plain
-    assert "paired bootstrap over 24 treatments" in plain
+    assert "over 24 compounds" in plain
+    assert "null 0.260 [0.125, 0.375]" in plain  # in the answers
+    assert plain.count("0.260 (0.125 to 0.375), chance 0.250") == 7  # on the card and in each row of scores
+    assert "One measure is judged on this page" in plain
     assert "the weights cannot be had & <b>that is it</b>" in plain
     assert "takes a week" in plain
     assert "reads wells" in plain
@@ -189,7 +190,7 @@ def test_missing_and_damaged_files_are_listed(declared, tmp_path):
     (tmp_path / files["details"][0]["path"]).write_bytes(b"PAR1 half a file")
     (tmp_path / files["illumination"][0]["path"]).write_bytes(b"PK no archive")
     plan["files"]["details"] = [entry for entry in files["details"] if entry["method"] != "other"]
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     text = (tmp_path / "page.html").read_text()
     assert text.count("the file is missing") == 3
     assert text.count("the file cannot be read") == 2
@@ -198,8 +199,8 @@ def test_missing_and_damaged_files_are_listed(declared, tmp_path):
 def test_run_without_any_score(declared, tmp_path):
     plan = make_run(tmp_path)
     contracts.write_scores(pd.DataFrame(columns=list(contracts.SCORE_COLUMNS)), tmp_path / "scores.csv")
-    plan["files"] = {key: plan["files"][key] for key in ("scores", "costs")}
-    report.make(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
+    plan["files"] = {key: plan["files"][key] for key in ("scores", "answers", "costs")}
+    make_page(plan, str(tmp_path / "page.html"), str(tmp_path / "figures"))
     assert "Nothing was scored" in (tmp_path / "page.html").read_text()
 
 
@@ -240,18 +241,6 @@ def test_notes_are_gathered_over_representations(run):
     notes = {row["note"]: row["scope"] for row in gaps.notes(run[2]["files"]["details"])}
     assert set(notes) == {"3 treatments without a partner", "settings: permutations: 100"}
     assert all(scope.count("×") == 6 for scope in notes.values())
-
-
-def test_items_of_one_well_count_once(run):
-    study = run[2]["studies"]["first"]
-    table = tables.study_rows(contracts.read_scores(run[2]["files"]["scores"]), study)
-    measure = tables.measures("first", study, table, run[2]).judged[0]
-    items = pd.DataFrame({"part": "item", "item": list("abcd"), "value": [0.0, 1, 1, 1], "metric": "nsc"})
-    assert tables.single_results(items, measure)[1] == "items"
-    values, unit = tables.single_results(items.assign(well=["p/A01", "p/A01", "p/A02", "p/A02"]), measure)
-    assert unit == "wells"
-    assert values.to_dict() == {"p/A01": 0.5, "p/A02": 1.0}
-    assert not len(tables.single_results(items.assign(metric="other"), measure)[0])
 
 
 def test_controls_side_by_side_are_a_control():

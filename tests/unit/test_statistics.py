@@ -55,16 +55,6 @@ def test_another_source_of_error_widens():
     assert 0 <= both[0] < both[1] <= 1
 
 
-def test_paired_bootstrap_sees_what_separate_intervals_hide():
-    hard = np.random.default_rng(0).normal(size=50)
-    found = statistics.paired_bootstrap(hard + 0.1, hard, seed=0)
-    assert found["low"] > 0
-    assert found["difference"] == pytest.approx(0.1)
-    assert found["share"] == 1
-    same = statistics.paired_bootstrap(hard, hard, seed=0)
-    assert (same["low"], same["high"], same["share"]) == (0, 0, 0.5)
-
-
 def test_wins_halve_ties():
     won = statistics.wins(np.array([1.0, 5.0]), np.array([0.0, 5.0, 9.0]))
     assert won.tolist() == [[1, 0, 0], [1, 0.5, 0]]

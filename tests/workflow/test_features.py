@@ -26,7 +26,7 @@ profiles:
 evaluations: {moa_matching: {}}
 studies: {check: {dataset: profiles, profiles: [raw, tvn], evaluations: [moa_matching]}}
 """
-JOBS = {"check": 1, "import_features": 1, "normalise": 2, "evaluate": 2, "scores": 1, "costs": 1, "page": 1}
+JOBS = {"check": 1, "import_features": 1, "normalise": 2, "evaluate": 2, "scores": 1, "answers": 1, "costs": 1, "page": 1}
 
 
 def wells() -> pd.DataFrame:

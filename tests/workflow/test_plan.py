@@ -7,7 +7,7 @@ from phenorep import machine
 from tests.workflow.conftest import ROOT
 
 # Of every run: the check, and per plate (the tiny screen has two) drawing, listing, illumination, nuclei, samples.
-BASE = {"check": 1, "scores": 1, "costs": 1, "page": 1}
+BASE = {"check": 1, "scores": 1, "answers": 1, "costs": 1, "page": 1}
 BASE |= dict.fromkeys(["download", "fields", "illumination", "nuclei", "samples"], 2)
 
 

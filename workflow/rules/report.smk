@@ -1,4 +1,4 @@
-# All scores and all costs of the run in one table each, and the page that people read.
+# All scores, all answers and all costs of the run in one table each, and the page that people read.
 
 
 rule scores:
@@ -21,6 +21,29 @@ rule scores:
         code=code_digest("scores"),
     script:
         "../scripts/scores.py"
+
+
+rule answers:
+    input:
+        scores="results/scores/{name}.csv",
+        details=report_files("details"),
+    output:
+        report("results/answers/{name}.csv", caption="../../reports/captions/answers.rst", category="Answers"),
+    log:
+        "logs/answers/{name}.log",
+    benchmark:
+        "results/benchmarks/answers/{name}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        plan=report_plan,
+        code=code_digest("answers"),
+    script:
+        "../scripts/answers.py"
 
 
 rule costs:
@@ -48,6 +71,7 @@ rule costs:
 rule page:
     input:
         scores="results/scores/{name}.csv",
+        answers="results/answers/{name}.csv",
         costs="results/costs/{name}.csv",
         details=report_files("details"),
         profiles=report_files("profiles"),
