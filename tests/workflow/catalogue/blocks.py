@@ -291,5 +291,6 @@ CASES = [
     ),
     configured("a device that there is not", "compute: {device: gpu}", "compute: device", "'gpu'", "auto, cpu, cuda"),
     configured("text for a number of devices", "compute: {devices: all}", "compute: devices", "'all'", "a whole number"),
+    configured("text for a number of threads", "compute: {threads: all}", "compute: threads", "'all'", "a whole number"),
     configured("a key of compute that is misspelt", "compute: {batchsize: 8}", "compute", "'batchsize'", "'batch_size'"),
 ]
