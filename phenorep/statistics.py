@@ -74,15 +74,53 @@ def mean_interval(
     if inside:
         freedom = np.inf if reference is None else len(reference) - 1
         return share_interval(values, units, weights, more=(reference_variance(reference, strata), freedom))
+    mean, variance, freedom = _spread(values, units, weights, reference, strata)
+    half = t_point(freedom) * np.sqrt(variance) if freedom > 0 else float("nan")
+    return float(mean - half), float(mean + half)
+
+
+def mean_test(
+    values: np.ndarray,
+    units: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+) -> float:
+    """Two-sided p that a (weighted) mean is 0, by the t distribution; parameters as of `mean_interval`, NaN for one unit."""
+    from scipy.special import stdtr
+
+    mean, variance, freedom = _spread(values, units, weights, reference, strata)
+    if not freedom > 0:
+        return float("nan")
+    if variance == 0:
+        return float(mean == 0)
+    return float(2 * stdtr(freedom, -abs(mean) / np.sqrt(variance)))
+
+
+def _spread(values, units, weights, reference, strata) -> tuple[float, float, float]:
+    """Mean, its variance over units and over the choice of controls, and the degrees of freedom; 0 of one unit alone."""
     values, weights, codes = _items(values, units, weights)
     total, weight = (np.bincount(codes, weights=w) for w in (values * weights, weights))
     count, mean = len(total), float(total.sum() / weight.sum())
     if count < 2:
-        return float("nan"), float("nan")
+        return mean, float("nan"), 0.0
     left_out = (total.sum() - total) / (weight.sum() - weight)
-    variance = (count - 1) / count * ((left_out - mean) ** 2).sum() + reference_variance(reference, strata)
-    half = t_point(count - 1) * np.sqrt(variance)
-    return float(mean - half), float(mean + half)
+    parts = [((count - 1) / count * ((left_out - mean) ** 2).sum(), count - 1)]
+    parts += [] if reference is None else [(reference_variance(reference, strata), len(reference) - 1)]
+    return mean, sum(part for part, _ in parts), _pooled_freedom(parts)
+
+
+def _pooled_freedom(parts: list[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of variances, each with its own.
+
+    References
+    ----------
+    Satterthwaite 1946, An approximate distribution of estimates of variance components.
+    """
+    variance = sum(part for part, _ in parts)
+    if not variance > 0:
+        return float(min(free for _, free in parts))
+    return float(variance**2 / sum(part**2 / max(free, 1.0) for part, free in parts if part > 0))
 
 
 def reference_variance(without: np.ndarray | None, strata: np.ndarray | None = None) -> float:
@@ -184,17 +222,11 @@ def jackknife_interval(
 
 
 def _bounded(value: float, parts: list[tuple[float, float]], items: float) -> tuple[float, float]:
-    """Wilson's interval from variance and degrees of freedom of each source of error; `items` count at 0 and 1.
-
-    Degrees of freedom are pooled as in Satterthwaite 1946, An approximate distribution of estimates of variance components.
-    """
+    """Wilson's interval from variance and degrees of freedom of each source of error; `items` count at 0 and 1."""
     value = min(max(value, 0.0), 1.0)
     variance, spread = sum(part for part, _ in parts), value * (1 - value)
     effective = spread / variance if variance > 0 and spread > 0 else items
-    freedom = min(free for _, free in parts)
-    if variance > 0:
-        freedom = variance**2 / sum(part**2 / max(free, 1.0) for part, free in parts if part > 0)
-    return wilson(min(value * effective, effective), effective, t_point(max(freedom, 1.0)))
+    return wilson(min(value * effective, effective), effective, t_point(max(_pooled_freedom(parts), 1.0)))
 
 
 def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple, inflation: float = 1.0) -> tuple:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from phenorep import statistics
 from phenorep.permutation_tests import DRAWS, holm, interval_test, swap_test
 from phenorep.report import items
 from phenorep.report.tables import Measure
@@ -149,6 +150,21 @@ def noise(row: dict, higher: bool) -> tuple[float, float, str]:
     return row["shuffled"], limit if math.isfinite(limit) else row["shuffled"], "its own score with shuffled labels"
 
 
+def _with_controls(measure: Measure, shared: items.Common, first: list[dict], second: list[dict], sums: np.ndarray) -> float:
+    """P of the best profiles of two methods that are compared with the same few controls; 0 where there are none.
+
+    Controls that lie well for one method raise its results for all units: exchanging methods unit by unit does not see that.
+    """
+    one, other = sums[: len(first)].argmax(), len(first) + sums[len(first) :].argmax()
+    rows = [*first, *second]
+    pairs = [(rows[number]["method"], rows[number]["profile"]) for number in (one, other)]
+    reference = items.common_reference(*(measure.references.get(pair) for pair in pairs))
+    if not reference:
+        return 0.0
+    p = statistics.mean_test(shared.values[:, one] - shared.values[:, other], shared.units, shared.weights, **reference)
+    return min(1.0, len(first) * p) if math.isfinite(p) else 1.0
+
+
 def _against(measure: Measure, first: list[dict], second: list[dict]) -> float:
     """P of one method against another, from their rows, the best of each first."""
     matched = sorted(row["profile"] for row in first) == sorted(row["profile"] for row in second)
@@ -157,7 +173,8 @@ def _against(measure: Measure, first: list[dict], second: list[dict]) -> float:
     shared = items.common([measure.units.get((row["method"], row["profile"])) for row in [*first, *second]])
     if shared is not None and shared.count >= FEWEST_UNITS:
         sums = shared.sums if measure.higher else -shared.sums
-        return ahead(sums[:, : len(first)], sums[:, len(first) :], matched)
+        p = ahead(sums[:, : len(first)], sums[:, len(first) :], matched)
+        return max(p, _with_controls(measure, shared, first, second, sums.sum(axis=0)))
     sign = 1 if measure.higher else -1
     best, other = (max(rows, key=lambda row: sign * row["value"]) for rows in (first, second))
     if not sign * best["value"] > sign * other["value"]:

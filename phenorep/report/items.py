@@ -47,6 +47,17 @@ def read(details: pd.DataFrame, wanted: Item) -> tuple[pd.DataFrame, str]:
     return alike(pd.Series(dtype=float)), ""
 
 
+def read_reference(details: pd.DataFrame, wanted: Item) -> pd.Series:
+    """The measure without each of the control wells that its items are compared with, by well; empty without any."""
+    if not {"part", "item", "value"} <= set(details.columns):
+        return pd.Series(dtype=float)
+    rows = details[details["part"] == "reference"]
+    for column, text in wanted._asdict().items():
+        if column in rows:
+            rows = rows[rows[column].fillna("").astype(str) == text]
+    return rows.groupby(rows["item"].astype(str))["value"].mean()
+
+
 def alike(values: pd.Series) -> pd.DataFrame:
     """Items that count alike, each a unit by itself."""
     return pd.DataFrame({"value": values, "weight": 1.0, "unit": values.index.astype(str)})
@@ -58,6 +69,24 @@ def over_seeds(found: list[pd.DataFrame]) -> pd.DataFrame:
         return found[0]
     table = pd.concat(found)
     return table.groupby(level=0).agg({"value": "mean", "weight": "mean", "unit": "first"})
+
+
+def common_reference(first: pd.Series | None, second: pd.Series | None) -> dict[str, np.ndarray]:
+    """How the difference of two representations depends on the choice of control wells, for `statistics.mean_interval`.
+
+    Returns
+    -------
+    dict
+        ``reference``, the difference without each control that both were compared with, and ``strata``, its plates; empty
+        where one of them was not compared with controls.
+    """
+    if first is None or second is None:
+        return {}
+    both = pd.concat([first, second], axis=1, join="inner").dropna().sort_index()
+    if len(both) < 2:
+        return {}
+    plates = both.index.str.rsplit("/", n=1).str[0].to_numpy(dtype=str)
+    return {"reference": (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(), "strata": plates}
 
 
 class Common(NamedTuple):

@@ -32,7 +32,8 @@ class Measure:
     ``rows`` holds one row per method and profile (columns of `summarise`, and ``variant``: what its encoders were trained
     without, as ``held_out=column``), best first. ``units`` holds the results of single items of a representation, where they
     are known: {(method, profile): ``value, weight, unit`` by item}, see `items`; ``unit`` is what is independent, in the
-    plural. ``curve`` is the key of the settings along which it is one point of a curve; empty where it is none.
+    plural. ``references`` holds the measure without each control well, where its items are compared with these. ``curve`` is
+    the key of the settings along which it is one point of a curve; empty where it is none.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Measure:
     unit: str = "items"
     reference: str = ""
     curve: str = ""
+    references: dict[tuple[str, str], pd.Series] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -263,6 +265,7 @@ def _mean_over_settings(rows: pd.DataFrame, shared: dict) -> Measure:
 def _with_units(measure: Measure, study: dict, details: list[dict]) -> Measure:
     """The measure with the results of single items, read from the details of its evaluation, as means over seeds."""
     found: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    without: dict[tuple[str, str], list[pd.Series]] = {}
     variants = measure.rows.set_index(["method", "profile"])["variant"].to_dict()
     unit = next((f"{name}s" for name in measure.rows["unit"] if name), "")
     for entry in entries(details, study, evaluation=measure.evaluation):
@@ -275,7 +278,11 @@ def _with_units(measure: Measure, study: dict, details: list[dict]) -> Measure:
         if len(single):
             unit = unit or kind
             found.setdefault(pair, []).append(single)
-    return replace(measure, units={pair: items.over_seeds(tables) for pair, tables in found.items()}, unit=unit or "items")
+        if len(reference := items.read_reference(table, item)):
+            without.setdefault(pair, []).append(reference)
+    units = {pair: items.over_seeds(tables) for pair, tables in found.items()}
+    references = {pair: pd.concat(series, axis=1).mean(axis=1) for pair, series in without.items()}
+    return replace(measure, units=units, references=references, unit=unit or "items")
 
 
 def at_the_end(files: list[dict]) -> list[dict]:

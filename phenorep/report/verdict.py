@@ -242,7 +242,8 @@ def compare(measure: Measure, first: dict, other: dict, p: float | None = None) 
         basis = "from their intervals" if np.isfinite([first["low"], other["low"]]).all() else "no interval is known"
         return Comparison(label(first), label(other), difference, np.nan, np.nan, basis, p)
     differences = sign * (shared.values[:, 0] - shared.values[:, 1])
-    limits = statistics.mean_interval(differences, shared.units, shared.weights)
+    without = (measure.references.get((row["method"], row["profile"])) for row in (first, other))
+    limits = statistics.mean_interval(differences, shared.units, shared.weights, **items.common_reference(*without))
     basis = f"over {shared.count} {measure.unit}"
     difference = float(np.average(differences, weights=shared.weights))
     return Comparison(label(first), label(other), difference, *limits, basis, p)

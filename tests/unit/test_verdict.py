@@ -95,6 +95,21 @@ def test_items_of_one_unit_are_one_result():
     assert found.comparisons[0].low < 0 < found.comparisons[0].high
 
 
+def test_few_controls_that_all_items_share_are_part_of_the_doubt():
+    """Every compound is a little better by the first method: which a single one of the shared controls may have done."""
+    paired = {("a", "raw"): right(0.7), ("b", "raw"): right(0.7).assign(value=lambda table: table["value"] * 0.8)}
+    case = measure(row("a", 0.7), row("b", 0.56), NOISE, units=paired)
+    assert verdict.judge_all([case])[0].status == verdict.CLEAR
+    wells = [f"p1/A{number:02d}" for number in range(12)]
+    same = pd.Series(0.7, index=wells)
+    steady = {("a", "raw"): same, ("b", "raw"): same - 0.14}
+    assert verdict.judge_all([replace(case, references=steady)])[0].status == verdict.CLEAR
+    moved = same - np.r_[0.12, np.zeros(11)]
+    (found,) = verdict.judge_all([replace(case, references=steady | {("a", "raw"): moved})])
+    assert found.status == verdict.TIED
+    assert found.comparisons[0].low < 0 < found.comparisons[0].high
+
+
 def test_weights_of_items_count():
     heavy = right(0.5).assign(weight=np.where(np.arange(100) < 10, 9.0, 1.0))
     paired = {("a", "raw"): heavy, ("b", "raw"): heavy.assign(value=np.where(np.arange(100) < 10, 0.0, heavy["value"]))}
