@@ -25,11 +25,15 @@ EXCESS, ERRORS = 0.03, 3.0
 
 @dataclass(frozen=True)
 class Null:
-    """Values of each metric over draws, and what chance is in each; the reason where there are none."""
+    """Values of each metric over draws, and what chance is in each; the reason where there are none.
+
+    ``played`` holds, for each plate that takes part, how many wells play treated ones and how many stay controls, (P, 2).
+    """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
     chances: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
+    played: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
 
     def validity(self, metric: str) -> str:
         """What the null says of a metric's score, one of `evaluations.VALIDITIES`."""
@@ -115,7 +119,8 @@ def measure(
             if np.isfinite(result).all():
                 found.setdefault(metric, []).append(result)
     values, chances = ({m: np.array([pair[k] for pair in pairs]) for m, pairs in found.items()} for k in (0, 1))
-    return Null(values, chances)
+    played = [(quota, (plates == plate).sum() - quota) for plate, quota in quotas.items() if quota]
+    return Null(values, chances, played=np.array(played))
 
 
 def _quotas(counts: dict[str, int], within_plates: bool) -> dict[str, int]:

@@ -272,8 +272,7 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
     point = t_point(max(1.0, float((m + n - 2).sum())))
 
     def error(area: float) -> float:
-        curved = 1 + ((m + n) / 2 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
-        return float(np.sqrt(inflation * (share**2 * area * (1 - area) / (m * n) * curved).sum()))
+        return float(np.sqrt(inflation * auc_variance(area, m, n, share)))
 
     def limit(outside: float) -> float:
         inside = value
@@ -286,6 +285,25 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
         return float(inside)
 
     return limit(0.0), limit(1.0)
+
+
+def auc_variance(area: float, positives: np.ndarray, negatives: np.ndarray, shares: np.ndarray) -> float:
+    """Variance of an area under the ROC curve, the mean over strata, which have these `shares` (P,) of all pairs.
+
+    Parameters
+    ----------
+    area
+        The true one.
+    positives, negatives
+        (P,) how many are in each stratum.
+
+    References
+    ----------
+    Hanley and McNeil 1982, The meaning and use of the area under a receiver operating characteristic curve; Newcombe 2006.
+    """
+    positives, negatives, shares = (np.asarray(part, dtype=np.float64) for part in (positives, negatives, shares))
+    curved = 1 + ((positives + negatives) / 2 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
+    return float((shares**2 * area * (1 - area) / (positives * negatives) * curved).sum())
 
 
 def t_point(freedom: float) -> float:

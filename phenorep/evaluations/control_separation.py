@@ -30,7 +30,7 @@ import pandas as pd
 from phenorep import constancy, nulls, statistics
 from phenorep.cross_fitting import FEWEST_CONTROLS, Chain, CrossFit, Space, well_names
 from phenorep.errors import NotRun
-from phenorep.evaluations import Inputs, Score, plain, reasons
+from phenorep.evaluations import NOT_MEASURED, Inputs, Score, plain, reasons
 from phenorep.profiles import negatives
 
 TASK = "tell treated wells from negative controls"
@@ -105,7 +105,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             stated.append("auc needs at least two positive wells: one to leave out, one to learn from.")
             continue
         strata = plates[positive], plates[~positive]
-        inflation = _inflation(len(set(plates))) if metric == "auc" else 1.0
+        inflation = _inflation(len(set(plates)), null) if metric == "auc" else 1.0
         low, high = statistics.auc_interval(result.won, result.compared, units, strata, inflation)
         about = {"unit": unit, "units": len(set(units)), "chance": CHANCE, "validity": null.validity(metric)}
         scores.append(Score(metric, result.value, low, high, len(table), **about))
@@ -228,16 +228,23 @@ def _units(config: Config, treated: pd.DataFrame) -> tuple[str, np.ndarray]:
     return "well", well_names(treated)
 
 
-def _inflation(plates: int) -> float:
-    """Factor of the variance of cross-validated comparisons, whose training sets overlap: 1 + folds * tested / learnt from.
+def _inflation(plates: int, null: nulls.Null) -> float:
+    """Factor of the variance of comparisons by discriminants that were learnt from overlapping wells.
 
-    On a single plate each pair is a fold, and nearly all wells are learnt from.
+    It is 1 + folds * tested / learnt from (on a single plate each pair is a fold, and nearly all wells are learnt from), or
+    what the draws of the null vary by more than areas that nothing was learnt for, if that is more.
 
     References
     ----------
     Nadeau and Bengio 2003, Inference for the generalization error, doi:10.1023/A:1024068626366
     """
-    return 1 + plates / (plates - 1) if plates > 1 else 2.0
+    stated = 1 + plates / (plates - 1) if plates > 1 else 2.0
+    if null.validity("auc") == NOT_MEASURED:
+        return stated
+    positives, negatives = null.played.T
+    pairs = positives * negatives
+    expected = statistics.auc_variance(CHANCE, positives, negatives, pairs / pairs.sum())
+    return max(stated, float(null.values["auc"].var(ddof=1)) / expected)
 
 
 def _drawn(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, tuple]:
