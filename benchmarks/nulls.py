@@ -142,13 +142,13 @@ def main() -> None:
         sources["/".join(Path(path).parts[-6:-2:3])] = partial(always, controls)
     sources |= {Path(pattern).parent.name: partial(always, of_others(pattern)) for pattern in given.table}
     rows = [row for name, source in sources.items() for row in report(name, source, given.steps, given.draws)]
-    found = pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
     if given.output:
-        contracts.write_csv(found, given.output)
-    above = found[~found["within"] & (found["excess"] > 0)]
-    below = found[~found["within"] & (found["excess"] < 0)]
-    held = found["held"].mean()
-    print(f"{len(found)} rows: {len(above)} above chance, {len(below)} below; intervals hold chance in {held:.3f}")
+        contracts.write_csv(table, given.output)
+    above = table[~table["within"] & (table["excess"] > 0)]
+    below = table[~table["within"] & (table["excess"] < 0)]
+    held = table["held"].mean()
+    print(f"{len(table)} rows: {len(above)} above chance, {len(below)} below; intervals hold chance in {held:.3f}")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def measure(
             reason=f"null not measurable: of {len(controls)} negative-control wells {sum(quotas.values())} can be called "
             f"treated, with {FEWEST_CONTROLS} left on each plate; {FEWEST_PLAYED} are needed."
         )
-    found: dict[str, list[tuple[float, float]]] = {}
+    results_of: dict[str, list[tuple[float, float]]] = {}
     for draw in range(draws):
         playing = _playing(quotas, plates, names, within_plates, [seed, draw])
         labelled, real = _labelled(controls, names, playing), ~np.isin(names, playing)
@@ -117,8 +117,8 @@ def measure(
             )
         for metric, result in results.items():
             if np.isfinite(result).all():
-                found.setdefault(metric, []).append(result)
-    values, chances = ({m: np.array([pair[k] for pair in pairs]) for m, pairs in found.items()} for k in (0, 1))
+                results_of.setdefault(metric, []).append(result)
+    values, chances = ({m: np.array([pair[k] for pair in pairs]) for m, pairs in results_of.items()} for k in (0, 1))
     played = [(quota, (plates == plate).sum() - quota) for plate, quota in quotas.items() if quota]
     return Null(values, chances, played=np.array(played))
 

@@ -131,7 +131,7 @@ def rank(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, m
     plates = plain(table, "Metadata_Plate")
     positive = ~negative
     same = plates[positive][:, None] == plates[negative][None, :]
-    found = {name: Ranked(np.zeros(same.shape), np.zeros(same.shape, bool)) for name in METRICS}
+    ranked = {name: Ranked(np.zeros(same.shape), np.zeros(same.shape, bool)) for name in METRICS}
     wanted = same
     if len(set(plates)) == 1:
         wanted = np.zeros(same.size, bool)
@@ -140,12 +140,12 @@ def rank(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, m
     for space in fits.spaces():
         columns = np.flatnonzero(space.hidden[negative])
         distance = _distances(space, plates)
-        found["auc_distance"].won[:, columns] = statistics.wins(distance[positive], distance[space.hidden])
-        found["auc_distance"].compared[:, columns] = same[:, columns]
+        ranked["auc_distance"].won[:, columns] = statistics.wins(distance[positive], distance[space.hidden])
+        ranked["auc_distance"].compared[:, columns] = same[:, columns]
         if positive.sum() >= 2:
-            found["auc"].won[:, columns] = _by_discriminant(space, positive, plates, wanted[:, columns])
-            found["auc"].compared[:, columns] = wanted[:, columns]
-    return found
+            ranked["auc"].won[:, columns] = _by_discriminant(space, positive, plates, wanted[:, columns])
+            ranked["auc"].compared[:, columns] = wanted[:, columns]
+    return ranked
 
 
 def discriminant(values: np.ndarray, labels: np.ndarray, floor: np.ndarray | None = None) -> np.ndarray:

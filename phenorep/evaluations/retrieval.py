@@ -265,14 +265,14 @@ class Activity:
                 columns = np.flatnonzero(space.hidden[others])
                 replicates, controls = similarity(rows, relevant), similarity(rows, others[columns])
                 counted[:, :, columns] = controls[:, None, :] >= replicates[:, :, None]
-        found, effect = [], {}
+        rows_of, effect = [], {}
         wells = pd.Series([name for name, rows, *_ in lists for _ in rows], dtype=object).value_counts()
         for (name, rows, relevant, others), counted in zip(lists, ahead, strict=True):
             # A well is not in its own list.
             counted = counted[relevant[None, :] != rows[:, None]].reshape(len(rows), len(relevant) - 1, len(others))
             total = counted.sum(axis=2)
             values = average_precision.of_ahead(total)
-            found += [(name, value, len(relevant) - 1, len(relevant) - 1 + len(others)) for value in values]
+            rows_of += [(name, value, len(relevant) - 1, len(relevant) - 1 + len(others)) for value in values]
             step = max(1, _AT_ONCE // counted[:, :, 0].size)
             for start in range(0, len(others) if reference else 0, step):
                 part = others[start : start + step]
@@ -280,7 +280,7 @@ class Activity:
                 change = (average_precision.of_ahead(without) - values).sum(axis=1) / wells[name] / len(wells)
                 for row, value in zip(part.tolist(), change.tolist(), strict=True):
                     effect[row] = effect.get(row, 0.0) + value
-        precisions = pd.DataFrame(found, columns=list(average_precision.COLUMNS))
+        precisions = pd.DataFrame(rows_of, columns=list(average_precision.COLUMNS))
         mean = precisions.groupby("item")["value"].mean().mean()
         return precisions, pd.DataFrame({"value": pd.Series(effect, dtype=float).sort_index() + mean})
 
