@@ -125,8 +125,8 @@ class _Run:
         self._embed()
         for entry in self.files["profiles"]:
             self._normalise(entry)
-        for _ in self.files["scores"]:
-            self.found.add("evaluate", size=20e3)
+        for entry in self.files["scores"]:
+            self._evaluate(entry)
         for _ in self.files["abnormality"]:
             self.found.add("abnormality")
         for rule in ("check", "scores", "answers", "costs"):
@@ -319,6 +319,13 @@ class _Run:
         if method in self.plan.measured():
             return len(self._measured(dataset, self.plan.measured_groups()))
         return self._work(self.plan.origin((dataset, samples, method))[2], dataset, samples).features
+
+    def _evaluate(self, entry: dict) -> None:
+        units = 0.0
+        if "chain" in self.plan.needs(entry["evaluation"]) and entry["dataset"] not in self.plan.without_images():
+            # Profiles are made anew, fold by fold, and from the controls alone for each draw of the null.
+            units = self.count(*_where(entry)) * self.features(entry["method"], *_where(entry)) / 1e6
+        self.found.add("evaluate", units=units, size=20e3)
 
     def _normalise(self, entry: dict) -> None:
         if entry["dataset"] in self.plan.without_images():

@@ -26,7 +26,7 @@ RATES = {
     "concat": (5.0, 0.0),
     "abnormality": (5.0, 0.0),
     "normalise": (1.5, 0.1),  # million numbers
-    "evaluate": (3.0, 0.0),
+    "evaluate": (3.0, 0.5),  # million numbers, where profiles are made anew
     "scores": (1.5, 0.0),
     "answers": (2.0, 0.0),
     "costs": (1.5, 0.0),
