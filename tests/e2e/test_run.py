@@ -159,3 +159,29 @@ def _kill_while_training(project: Project, run: dict, method: str, wanted: list[
     process.wait()
     assert not (folder / "encoder.safetensors").exists()
     project.run(run, "--unlock")
+
+
+def test_one_core_trains_and_scores_as_two_do(finished, config, tmp_path):
+    """Jobs that compute with torch get as many threads as the configuration says, not as many as there are cores."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)  # with the times of files
+    project = Project.__new__(Project)
+    project.folder = copy
+    folder = copy / "results/screen"
+    made = ["encoders/cells/simclr/seed0/encoder.safetensors", "embeddings/cells/simclr/seed0/final.parquet"]
+    scores = [f"scores/cells/simclr/seed0/final/{name}.csv" for name in ("tvn/moa_matching", "none/invariance")]
+    before = {name: (folder / name).read_bytes() for name in [*made, *scores]}
+    for name in before:
+        (folder / name).unlink()
+    output = project.finish(config, "--cores", "1", *(f"results/screen/{name}" for name in scores))
+    assert "pretrain" in output
+    assert not [name for name, content in before.items() if (folder / name).read_bytes() != content]
+
+
+def test_another_number_of_threads_trains_anew_and_another_device_does_not(finished, config):
+    config["compute"] = {"device": "cpu"}
+    assert finished.planned(config) == {}
+    config["compute"]["threads"] = 1
+    planned = finished.planned(config)
+    assert planned["pretrain"] == 3, "also what learns nothing, which takes seconds"
+    assert set(planned) == {"pretrain", "embed", "concat", "normalise", "evaluate"}
