@@ -68,6 +68,28 @@ def test_leak_says_what_the_training_labels_showed(change, evaluated, expected):
     assert scores.leak([SHOWN | change], evaluated, "screen") == expected
 
 
+WELLS = pd.concat([EVALUATED, EVALUATED.assign(Metadata_Well="A01")], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "control", "expected"),
+    [
+        ({"wells": ["p1/A01", "p1/B02"]}, ["negative", ""], "control"),
+        ({"wells": None}, ["negative", ""], "control"),
+        # The labels were of controls alone, or of treated wells alone: they did not tell the ones from the others.
+        ({"wells": ["p1/B02"]}, ["negative", ""], "well"),
+        ({"wells": ["p1/A01"]}, ["negative", ""], "well"),
+        ({"wells": ["p1/A01", "p1/B02"]}, ["", ""], "well"),
+        ({"wells": ["p1/A01", "p1/B02"], "labels": "Metadata_Batch"}, ["negative", ""], "none"),
+        ({"wells": ["p2/A01", "p2/B02"]}, ["negative", ""], "compound"),
+    ],
+)
+def test_labels_that_tell_controls_from_treated_wells_leak_into_scores_relative_to_controls(change, control, expected):
+    table = WELLS.assign(Metadata_Control=control)
+    assert scores.leak([SHOWN | change], table, "screen", with_controls=True) == expected
+    assert scores.leak([SHOWN | change], table, "screen") == expected.replace("control", "well")
+
+
 HELD_OUT = {"column": "Metadata_Compound", "values": ["taxol"]}
 
 
