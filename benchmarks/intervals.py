@@ -131,7 +131,15 @@ def auc(name: str, truth: float, plates: int = 1, correlation: float = 0.0, skew
         total = ((positive @ compared) * negative).sum(axis=1)
         return middle(((positive @ (won * compared)) * negative).sum(axis=1) / total)
 
-    return Case(name, truth, draw, lambda won: statistics.auc_interval(won, compared, compounds, strata), percentile)
+    return Case(name, truth, draw, lambda won: auc_limits(won, compared, compounds, strata), percentile)
+
+
+def auc_limits(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple[np.ndarray, np.ndarray]) -> Interval:
+    """The interval of an area from the results of all pairs, (p, n), of which some are `compared`."""
+    pairs = compared.sum(axis=1)
+    places = np.where(compared, won, 0.0).sum(axis=1) / pairs
+    negatives = {str(name): int((strata[1] == name).sum()) for name in np.unique(strata[1])}
+    return statistics.auc_interval(places, pairs, units, strata[0], negatives)
 
 
 def precision(name: str, place: float, spread: float) -> Case:

@@ -229,17 +229,28 @@ def _bounded(value: float, parts: list[tuple[float, float]], items: float) -> tu
     return wilson(min(value * effective, effective), effective, t_point(max(_pooled_freedom(parts), 1.0)))
 
 
-def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strata: tuple, inflation: float = 1.0) -> tuple:
+def auc_interval(
+    places: np.ndarray,
+    pairs: np.ndarray,
+    units: np.ndarray,
+    strata: np.ndarray,
+    negatives: dict[str, int],
+    inflation: float = 1.0,
+) -> tuple:
     """95 % interval of an area under the ROC curve that is the share of compared pairs ranked right.
 
     Parameters
     ----------
-    won, compared
-        (p, n) result of each pair and whether it counts, see `wins`.
+    places
+        (p,) share of the negatives it was compared with that each positive is ranked above, ties counting half.
+    pairs
+        (p,) how many these negatives are, above 0.
     units
         (p,) name of the independent unit (compound, well) that each positive belongs to; a negative is one by itself.
     strata
-        ((p,), (n,)) names, such as plates: pairs are compared within these alone.
+        (p,) names, such as plates: pairs are compared within these alone.
+    negatives
+        Number of negatives in each stratum.
     inflation
         Factor of the variance: above 1 where each pair was rated by what was learnt from the others.
 
@@ -253,21 +264,16 @@ def auc_interval(won: np.ndarray, compared: np.ndarray, units: np.ndarray, strat
     Newcombe 2006, Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2, method 5.
     The t distribution takes the place of the normal one: with 8 wells and skewed distances that is too narrow.
     """
-    pairs = np.asarray(compared, dtype=np.float64)
-    value = float(np.where(pairs > 0, won, 0.0).sum() / pairs.sum())
-    totals = pairs.sum(axis=1)
-    placed = totals > 0
-    places = (np.where(pairs > 0, won, 0.0).sum(axis=1)[placed]) / totals[placed]
-    _, codes = np.unique(np.asarray(units, dtype=str)[placed], return_inverse=True)
+    places, pairs, strata = np.asarray(places, np.float64), np.asarray(pairs, np.float64), np.asarray(strata, dtype=str)
+    value = float(places @ pairs / pairs.sum())
+    _, codes = np.unique(np.asarray(units, dtype=str), return_inverse=True)
     sizes = np.bincount(codes)
     alike = _correlation(places - places.mean(), codes, np.zeros(len(places), dtype=int))
     independent = 1 / (1 + alike * ((sizes**2).sum() / len(places) - 1))
     parts = []
-    for name in np.unique(np.asarray(strata[0], dtype=str)):
-        rows, columns = (np.asarray(names, dtype=str) == name for names in strata)
-        share = pairs[np.ix_(rows, columns)].sum() / pairs.sum()
-        if share > 0:
-            parts.append((share, max(1.0, rows.sum() * independent), columns.sum()))
+    for name in np.unique(strata):
+        rows = strata == name
+        parts.append((pairs[rows].sum() / pairs.sum(), max(1.0, rows.sum() * independent), negatives[name]))
     share, m, n = np.array(parts).T
     point = t_point(max(1.0, float((m + n - 2).sum())))
 

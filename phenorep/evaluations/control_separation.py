@@ -58,17 +58,22 @@ class Config:
             raise ValueError("max_pairs must be 1 or more, null_draws 2 or more")
 
 
-@dataclass(frozen=True)
 class Ranked:
-    """Pairs of a treated and a control well, (p, n): whether they were ranked right, and which count."""
+    """How often each of N wells was on the right side of a compared pair, (N,), and in how many pairs it was, (N,)."""
 
-    won: np.ndarray
-    compared: np.ndarray
+    def __init__(self, count: int):
+        self.won, self.pairs = np.zeros(count), np.zeros(count)
 
-    @property
-    def value(self) -> float:
-        """The area under the ROC curve; NaN if no pair counts."""
-        return float(self.won[self.compared].mean()) if self.compared.any() else float("nan")
+    def add(self, treated: np.ndarray, controls: np.ndarray, won: np.ndarray, wanted: np.ndarray | bool = True) -> None:
+        """Count pairs (p, n) of wells with these numbers: won is 1, 0.5 where they are equal, or 0; only those `wanted`."""
+        wanted = np.broadcast_to(wanted, won.shape)
+        for wells, axis in ((treated, 1), (controls, 0)):
+            self.won[wells] += (won * wanted).sum(axis=axis)
+            self.pairs[wells] += wanted.sum(axis=axis)
+
+    def value(self, treated: np.ndarray) -> float:
+        """The area under the ROC curve, from the treated wells, (N,) bool; NaN if no pair counts."""
+        return float(self.won[treated].sum() / self.pairs[treated].sum()) if self.pairs.any() else float("nan")
 
 
 def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd.DataFrame]:
@@ -101,14 +106,20 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     plates, names = plain(table, "Metadata_Plate"), well_names(table)
     scores, parts = [], [null.details()]
     for metric, result in ranked.items():
-        if not result.compared.any():
+        if not result.pairs.any():
             stated.append("auc needs at least two positive wells: one to leave out, one to learn from.")
             continue
-        strata = plates[positive], plates[~positive]
-        inflation = _inflation(len(set(plates)), null) if metric == "auc" else 1.0
-        low, high = statistics.auc_interval(result.won, result.compared, units, strata, inflation)
+        placed, controls = positive & (result.pairs > 0), pd.Series(plates[~positive & (result.pairs > 0)]).value_counts()
+        low, high = statistics.auc_interval(
+            result.won[placed] / result.pairs[placed],
+            result.pairs[placed],
+            units[placed[positive]],
+            plates[placed],
+            controls.to_dict(),
+            _inflation(len(set(plates)), null) if metric == "auc" else 1.0,
+        )
         about = {"unit": unit, "units": len(set(units)), "chance": CHANCE, "validity": null.validity(metric)}
-        scores.append(Score(metric, result.value, low, high, len(table), **about))
+        scores.append(Score(metric, result.value(positive), low, high, len(table), **about))
         scores += null.scores(metric)
         parts += _details(metric, names, positive, units, result)
     return scores, pd.concat([*(part for part in parts if len(part)), reasons(stated)], ignore_index=True)
@@ -128,24 +139,38 @@ def rank(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, m
     seed
         Of the pairs that are drawn on a single plate.
     """
-    plates = plain(table, "Metadata_Plate")
-    positive = ~negative
-    same = plates[positive][:, None] == plates[negative][None, :]
-    ranked = {name: Ranked(np.zeros(same.shape), np.zeros(same.shape, bool)) for name in METRICS}
-    wanted = same
-    if len(set(plates)) == 1:
-        wanted = np.zeros(same.size, bool)
-        wanted[np.random.default_rng(seed).permutation(same.size)[:max_pairs]] = True
-        wanted = wanted.reshape(same.shape)
+    plates, positive = plain(table, "Metadata_Plate"), ~negative
+    ranked = {name: Ranked(len(table)) for name in METRICS}
+    on_plate = {plate: np.flatnonzero(plates == plate) for plate in sorted(set(plates))}
+    wanted = _wanted(positive, seed, max_pairs) if len(on_plate) == 1 else None
     for space in fits.spaces():
-        columns = np.flatnonzero(space.hidden[negative])
-        distance = _distances(space, plates)
-        ranked["auc_distance"].won[:, columns] = statistics.wins(distance[positive], distance[space.hidden])
-        ranked["auc_distance"].compared[:, columns] = same[:, columns]
-        if positive.sum() >= 2:
-            ranked["auc"].won[:, columns] = _by_discriminant(space, positive, plates, wanted[:, columns])
-            ranked["auc"].compared[:, columns] = wanted[:, columns]
+        for plate, rows in on_plate.items():
+            treated, hidden = rows[positive[rows]], rows[space.hidden[rows]]
+            if not len(hidden):
+                continue
+            distance = _distances(space.values[rows], space.fitted[rows])
+            won = statistics.wins(distance[positive[rows]], distance[space.hidden[rows]])
+            ranked["auc_distance"].add(treated, hidden, won)
+            if positive.sum() < 2:
+                continue
+            if wanted is None:
+                others = (space.fitted | positive) & (plates != plate)
+                # Ratings by different discriminants have different scales: only wells of one plate are compared.
+                rated = space.values[rows] @ discriminant(space.values[others], positive[others], space.floor)
+                won = statistics.wins(rated[positive[rows]], rated[space.hidden[rows]])
+                ranked["auc"].add(treated, hidden, won)
+            else:
+                chosen = wanted[:, space.hidden[negative]]
+                ranked["auc"].add(treated, hidden, _pair_by_pair(space, positive, chosen), chosen)
     return ranked
+
+
+def _wanted(positive: np.ndarray, seed: int, max_pairs: int) -> np.ndarray:
+    """Which pairs of treated and control wells of a single plate are compared, (p, n) bool."""
+    shape = positive.sum(), (~positive).sum()
+    wanted = np.zeros(np.prod(shape), bool)
+    wanted[np.random.default_rng(seed).permutation(wanted.size)[:max_pairs]] = True
+    return wanted.reshape(shape)
 
 
 def discriminant(values: np.ndarray, labels: np.ndarray, floor: np.ndarray | None = None) -> np.ndarray:
@@ -249,49 +274,35 @@ def _inflation(plates: int, null: nulls.Null) -> float:
 
 def _drawn(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, tuple]:
     """Value and chance of each metric, for the null."""
-    return {name: (result.value, CHANCE) for name, result in rank(table, negative, fits, seed, max_pairs).items()}
+    ranked = rank(table, negative, fits, seed, max_pairs)
+    return {name: (result.value(~negative), CHANCE) for name, result in ranked.items()}
 
 
-def _distances(space: Space, plates: np.ndarray) -> np.ndarray:
-    """Euclidean distance (N,) of each well to the centroid of its plate's fitted controls."""
-    distance = np.empty(len(plates))
-    for plate in set(plates):
-        rows = plates == plate
-        centroid = space.values[rows & space.fitted].mean(axis=0)
-        distance[rows] = np.linalg.norm(space.values[rows] - centroid, axis=1)
-    return distance
+def _distances(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Euclidean distance (n,) of each of a plate's wells (n, F) to the centroid of those that are fitted controls."""
+    return np.linalg.norm(values - values[fitted].mean(axis=0), axis=1)
 
 
-def _by_discriminant(space: Space, positive: np.ndarray, plates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Pairs (p, h) of treated and hidden wells ranked right; only those that are `wanted` are computed on a single plate."""
-    values, labels = space.values, positive
-    learnt = space.fitted | positive
-    if len(set(plates)) > 1:
-        rated = np.empty(len(values))
-        for plate in set(plates):
-            others = learnt & (plates != plate)
-            rows = plates == plate
-            rated[rows] = values[rows] @ discriminant(values[others], labels[others], space.floor)
-        # Ratings of different plates have different scales: only wells of one plate are compared.
-        return statistics.wins(rated[positive], rated[space.hidden])
-    won = np.zeros(wanted.shape)
-    hidden = np.flatnonzero(space.hidden)
+def _pair_by_pair(space: Space, positive: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Pairs (p, h) of treated and hidden wells ranked right, each by a discriminant that has seen neither."""
+    won, hidden = np.zeros(wanted.shape), np.flatnonzero(space.hidden)
     for number in np.flatnonzero(wanted.any(axis=1)):
         left_out = np.flatnonzero(positive)[number]
-        rows = learnt.copy()
+        rows = space.fitted | positive
         rows[left_out] = False  # the hidden wells are not learnt from either
-        rated = (values[left_out] - values[hidden]) @ discriminant(values[rows], labels[rows], space.floor)
+        direction = discriminant(space.values[rows], positive[rows], space.floor)
+        rated = (space.values[left_out] - space.values[hidden]) @ direction
         won[number] = (rated > 0) + 0.5 * (rated == 0)
     return won
 
 
 def _details(metric: str, names: np.ndarray, positive: np.ndarray, units: np.ndarray, ranked: Ranked) -> list[pd.DataFrame]:
-    won = np.where(ranked.compared, ranked.won, 0.0)
-    pairs = ranked.compared.sum(axis=1)
-    value = np.divide(won.sum(axis=1), pairs, out=np.zeros(len(pairs)), where=pairs > 0)
+    placed, compared = positive & (ranked.pairs > 0), ~positive & (ranked.pairs > 0)
+    won, pairs = ranked.won[positive].sum(), ranked.pairs[positive].sum()
     shared = {"metric": metric, "settings": ""}
-    items = pd.DataFrame({"part": "item", **shared, "item": names[positive], "value": value, "weight": pairs, "unit": units})
-    left = ranked.compared.sum() - ranked.compared.sum(axis=0)
-    without = np.divide(won.sum() - won.sum(axis=0), left, out=np.full(len(left), np.nan), where=left > 0)
-    reference = pd.DataFrame({"part": "reference", **shared, "item": names[~positive], "value": without})
-    return [items[pairs > 0], reference[(left > 0) & ranked.compared.any(axis=0)]]
+    items = {"item": names[placed], "value": ranked.won[placed] / ranked.pairs[placed], "weight": ranked.pairs[placed]}
+    items |= {"unit": units[placed[positive]]}
+    left = pairs - ranked.pairs[compared]
+    without = np.divide(won - ranked.won[compared], left, out=np.full(len(left), np.nan), where=left > 0)
+    reference = pd.DataFrame({"part": "reference", **shared, "item": names[compared], "value": without})
+    return [pd.DataFrame({"part": "item", **shared, **items}), reference[left > 0]]

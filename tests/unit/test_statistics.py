@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.intervals import auc_limits
 from phenorep import statistics
 
 
@@ -64,9 +65,9 @@ def test_pairs_of_different_plates_do_not_count():
     won = statistics.wins(np.array([1.0, 5.0]), np.array([0.0, 5.0, 9.0]))
     compared = np.array([[True, False, False], [False, True, True]])
     plates = np.array(["a", "b"]), np.array(["a", "b", "b"])
-    low, high = statistics.auc_interval(won, compared, np.arange(2), plates)
+    low, high = auc_limits(won, compared, np.arange(2), plates)
     assert low < 0.5 < high
-    assert (low, high) == statistics.auc_interval(np.where(compared, won, 7), compared, np.arange(2), plates)
+    assert (low, high) == auc_limits(np.where(compared, won, 7), compared, np.arange(2), plates)
 
 
 def test_the_choice_of_controls_widens():
@@ -80,10 +81,10 @@ def test_the_choice_of_controls_widens():
 def test_an_interval_of_an_auc_counts_independent_positives():
     won, compared = np.ones((8, 16)), np.ones((8, 16))
     strata = np.repeat("p", 8), np.repeat("p", 16)
-    wells = statistics.auc_interval(won, compared, np.arange(8), strata)
-    compounds = statistics.auc_interval(won, compared, np.arange(8) // 4, strata)
+    wells = auc_limits(won, compared, np.arange(8), strata)
+    compounds = auc_limits(won, compared, np.arange(8) // 4, strata)
     assert wells[1] == compounds[1] == 1
     assert compounds[0] < wells[0] - 0.1
     half = np.tile([1.0, 0.0], (8, 8))
-    low, high = statistics.auc_interval(half, compared, np.arange(8), strata)
+    low, high = auc_limits(half, compared, np.arange(8), strata)
     assert low + high == pytest.approx(1)
