@@ -83,9 +83,8 @@ def test_what_beats_an_untrained_network_at_the_wells_is_told_apart(tmp_path):
     assert table.loc["map_activity", "verdict"] == "clear"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_noise_is_not_clear_by_any_measure(tmp_path, seed):
-    table = answered(tmp_path, {"simclr": 0.0, "other": 0.0, "random": 0.0}, seed)
+def test_noise_is_not_clear_by_any_measure(tmp_path):
+    table = answered(tmp_path, {"simclr": 0.0, "other": 0.0, "random": 0.0}, seed=1)
     assert set(table["verdict"]) <= {"not informative", "not valid"}
 
 
