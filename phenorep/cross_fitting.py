@@ -15,7 +15,7 @@ rows of a well and the wells' means follow, the means are transformed instead of
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +25,15 @@ import pandas as pd
 from phenorep import profiles
 from phenorep.errors import NotRun, UserError
 from phenorep.rows import Rows
+from phenorep.treatments import single
 
 FOLDS = 5
 # With fewer, a fold leaves less than two wells to fit on.
 FEWEST_CONTROLS = 3
 # Columns by which a step could know a control for what it is.
 _IDENTITY = ("Metadata_Compound", "Metadata_Perturbation", "Metadata_Treatment")
+# Columns that say where a row is, which steps may need.
+_PLACES = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Batch")
 _LEVELS = ("field", "well")
 
 
@@ -50,17 +53,20 @@ class _Part:
         """Those of some rows, (N,) bool."""
         return self if chosen.all() else _Part(self.rows.taken(chosen), self.wells[chosen])
 
-    def relabelled(self, treated: np.ndarray, names: np.ndarray) -> Rows:
-        """The rows with some wells, (W,) bool, as treated ones: each a treatment by itself."""
+    def relabelled(self, treated: np.ndarray, named: np.ndarray, telling: dict[str, object]) -> Rows:
+        """The rows with some wells, (W,) bool, as treated ones of the treatment that `named` (W,) says.
+
+        Columns that are `telling` a control by what they hold get a value that treated rows have.
+        """
         marked = treated[self.wells]
         if not marked.any():
             return self.rows
         metadata = self.rows.metadata.copy(deep=False)
-        labels = {"Metadata_Control": "", "Metadata_MoA": ""} | dict.fromkeys(_IDENTITY, names[self.wells[marked]])
+        labels = {"Metadata_Control": "", **telling, **dict.fromkeys(_IDENTITY, named[self.wells[marked]])}
         for column in labels.keys() & set(metadata.columns):
             changed = metadata[column].to_numpy(dtype=object, copy=True)
             changed[marked] = labels[column]
-            metadata[column] = changed
+            metadata[column] = pd.Series(changed, index=metadata.index).infer_objects()
         return replace(self.rows, metadata=metadata)
 
 
@@ -84,8 +90,11 @@ class Chain:
         self._steps = [profiles.configured(step) for step in steps]
         self._names, wells = np.unique(well_names(rows.metadata), return_inverse=True)
         self._rows, self._means = _Part(rows, wells), None
-        control = rows.metadata.get("Metadata_Control", pd.Series("", index=rows.metadata.index))
-        negative = (control == "negative").to_numpy(dtype=bool)
+        negative = np.zeros(len(rows), bool)
+        if "Metadata_Control" in rows.metadata:
+            single(rows.metadata, "Metadata_Control")
+            negative = (rows.metadata["Metadata_Control"] == "negative").to_numpy(dtype=bool)
+        self._telling = _telling(rows.metadata, negative)
         self.controls = set(self._names[np.unique(wells[negative])].tolist())
         self._leading = self._count_leading(steps)
         # Rows of treated wells serve no fit: their means are all that is needed of them.
@@ -115,13 +124,13 @@ class Chain:
         """The chain of profiles that no step has fitted."""
         return cls(Rows.of(table), [])
 
-    def profiles(self, treated: set[str], kept: set[str] | None = None) -> Rows:
+    def profiles(self, treated: Iterable[str], kept: set[str] | None = None) -> Rows:
         """Profiles of wells, made anew.
 
         Parameters
         ----------
         treated
-            Control wells, ``plate/well``, that pass for treated ones.
+            Control wells, ``plate/well``, that pass for treated ones: each of a treatment by itself, or {well: treatment}.
         kept
             The only wells that there are; None: all.
 
@@ -130,15 +139,17 @@ class Chain:
         NotRun, UserError
             If a step cannot be done with the controls that are left.
         """
-        passing = np.isin(self._names, list(treated))
+        passing, named = np.isin(self._names, list(treated)), self._names.astype(object)
+        if isinstance(treated, dict):
+            named = np.array([treated.get(name, name) for name in self._names], dtype=object)
         there = np.ones(len(self._names), bool) if kept is None else np.isin(self._names, list(kept))
         if self._means is None:
-            rows = self._rows.taken(there[self._rows.wells]).relabelled(passing, self._names)
+            rows = self._rows.taken(there[self._rows.wells]).relabelled(passing, named, self._telling)
             return self._through(rows, self._steps)
-        means = self._means.taken(there[self._means.wells]).relabelled(passing, self._names)
+        means = self._means.taken(there[self._means.wells]).relabelled(passing, named, self._telling)
         if self._leading:
             there = there & ~passing if self._fitted_alone else there
-            rows = self._rows.taken(there[self._rows.wells]).relabelled(passing, self._names)
+            rows = self._rows.taken(there[self._rows.wells]).relabelled(passing, named, self._telling)
         for number, (_, module, config) in enumerate(self._steps[: self._leading]):
             fitted = module.fit(config, rows.frame())
             if number + 1 < self._leading:
@@ -190,7 +201,7 @@ class CrossFit:
     kept
         See `Chain.profiles`.
     passing
-        Further control wells, ``plate/well``, that pass for treated ones in each fold.
+        Further control wells, ``plate/well``, that pass for treated ones in each fold, and of which treatment.
 
     Attributes
     ----------
@@ -207,9 +218,9 @@ class CrossFit:
         negative: np.ndarray,
         seed: int,
         kept: set[str] | None = None,
-        passing: frozenset[str] = frozenset(),
+        passing: dict[str, str] | None = None,
     ):
-        self._chain, self._kept, self._passing = chain, kept, passing
+        self._chain, self._kept, self._passing = chain, kept, passing or {}
         self.names, self.negative = well_names(table), negative
         self.plates = table["Metadata_Plate"].to_numpy(dtype=str)
         counts = {plate: int(negative[self.plates == plate].sum()) for plate in np.unique(self.plates)}
@@ -228,15 +239,39 @@ class CrossFit:
         for number in range(self.folds):
             hidden = self.fold == number
             try:
-                rows = self._chain.profiles(set(self.names[hidden].tolist()) | self._passing, self._kept)
+                treated = {name: name for name in self.names[hidden].tolist()} | self._passing
+                rows = self._chain.profiles(treated, self._kept)
             except UserError as error:
                 raise NotRun(f"with some of the controls hidden no profile can be made: {error}") from error
             places = pd.Index(well_names(rows.metadata)).get_indexer(self.names)
             if (places < 0).any():
-                raise ValueError(f"the steps lose {int((places < 0).sum())} wells, {self.names[places < 0][0]} among them")
+                raise NotRun(
+                    f"with some of the controls hidden the profile's steps leave out {int((places < 0).sum())} wells, "
+                    f"{self.names[places < 0][0]} among them. A step must not choose wells by what other wells are."
+                )
             yield Space(
                 rows.values[places].astype(np.float64), getattr(rows, "floor", None), hidden, (self.fold >= 0) & ~hidden
             )
+
+
+def _telling(metadata: pd.DataFrame, negative: np.ndarray) -> dict[str, object]:
+    """Columns by whose values a step could know a control, and the value that most other rows have.
+
+    Their values of controls and of other rows have none in common.
+    """
+    columns = {}
+    if negative.all() or not negative.any():
+        return columns
+    for column in metadata:
+        if not column.startswith(("Metadata_", "Label_")) or column in (*_PLACES, *_IDENTITY, "Metadata_Control"):
+            continue
+        if isinstance(metadata[column].iloc[0], list | np.ndarray):
+            continue
+        text = metadata[column].astype(str).to_numpy(dtype=str)
+        if not set(text[negative]) & set(text[~negative]):
+            values, counts = np.unique(text[~negative], return_counts=True)
+            columns[column] = metadata[column].iloc[np.flatnonzero(text == values[counts.argmax()])[0]]
+    return columns
 
 
 def few_text(few: dict[str, int]) -> list[str]:

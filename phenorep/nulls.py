@@ -5,13 +5,13 @@ cross-fitted as the score itself is, and scored in the same way. A null above ch
 treatments. Labels that are shuffled after a profile was fitted cannot show this: the fit has seen the true ones.
 """
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from phenorep import layouts
 from phenorep.cross_fitting import FEWEST_CONTROLS, Chain, CrossFit, well_names
 from phenorep.errors import NotRun
 from phenorep.evaluations import BELOW, NOT_MEASURED, NOT_VALID, VALID, Score
@@ -21,6 +21,9 @@ FEWEST_PLAYED = 8
 GROUP = 2
 # A null is above chance if its mean is by more than this, and by more than so many standard errors over draws.
 EXCESS, ERRORS = 0.03, 3.0
+# With fewer draws the standard error is not known well: the t distribution tells how many of them are as sure.
+DRAWS = 20
+_TAIL = 0.0013498980316301035  # of the normal distribution above `ERRORS`
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Null:
     chances: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
     played: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    at_most: frozenset[str] = frozenset()  # metrics of which chance is the most that noise gets: a null below it is right
 
     def validity(self, metric: str) -> str:
         """What the null says of a metric's score, one of `evaluations.VALIDITIES`."""
@@ -41,9 +45,11 @@ class Null:
             return NOT_MEASURED
         excess = self.values[metric] - self.chances[metric]
         error = excess.std(ddof=1) / np.sqrt(len(excess))
-        if abs(excess.mean()) <= max(EXCESS, ERRORS * error):
+        if abs(excess.mean()) <= max(EXCESS, _errors(len(excess)) * error):
             return VALID
-        return NOT_VALID if excess.mean() > 0 else BELOW
+        if excess.mean() > 0:
+            return NOT_VALID
+        return VALID if metric in self.at_most else BELOW
 
     def scores(self, metric: str, settings: str = "") -> list[Score]:
         """Mean and 2.5th to 97.5th percentile over draws; none where the null was not measured."""
@@ -74,7 +80,7 @@ def measure(
     score: Callable[[pd.DataFrame, np.ndarray, CrossFit], dict[str, tuple[float, float]]],
     draws: int,
     seed: int,
-    within_plates: bool = False,
+    at_most: frozenset[str] = frozenset(),
 ) -> Null:
     """The null of an evaluation.
 
@@ -83,9 +89,9 @@ def measure(
     chain
         Makes the profiles.
     table
-        (N rows) wells, at least all controls that the evaluation compares with.
+        (N rows) wells that the evaluation compares, treated ones and controls.
     negative
-        (N,) bool: which these are.
+        (N,) bool: which are controls.
     score
         From the controls' table, in which some play treated wells (``Metadata_Control`` positive, a treatment for each
         group), which rows are controls still (bool), and their profiles, to value and chance of each metric.
@@ -93,68 +99,46 @@ def measure(
         How often wells are drawn to play.
     seed
         Of the draws.
-    within_plates
-        Whether a group's wells are of one plate, as replicates of this screen are.
+    at_most
+        See `Null`.
     """
     controls = table[negative].reset_index(drop=True)
     plates, names = controls["Metadata_Plate"].to_numpy(dtype=str), well_names(controls)
-    quotas = _quotas({plate: int((plates == plate).sum()) for plate in np.unique(plates)}, within_plates)
-    if sum(quotas.values()) < FEWEST_PLAYED:
-        return Null(
-            reason=f"null not measurable: of {len(controls)} negative-control wells {sum(quotas.values())} can be called "
-            f"treated, with {FEWEST_CONTROLS} left on each plate; {FEWEST_PLAYED} are needed."
-        )
+    layout = layouts.of_replicates(table[~negative])
     results_of: dict[str, list[tuple[float, float]]] = {}
     for draw in range(draws):
-        playing = _playing(quotas, plates, names, within_plates, [seed, draw])
-        labelled, real = _labelled(controls, names, playing), ~np.isin(names, playing)
-        try:
-            fits = CrossFit(chain, labelled, real, seed, chain.controls, frozenset(playing))
-            results = score(labelled, real, fits)
-        except NotRun as error:
+        groups = layouts.draw(layout, controls, FEWEST_CONTROLS, GROUP, FEWEST_PLAYED, [seed, draw])
+        playing = {name: f"null {number}" for number, group in enumerate(groups) for name in group}
+        if len(playing) < FEWEST_PLAYED:
             return Null(
-                reason=f"null not measurable: with some controls called treated, the profile cannot be made: {error}"
+                reason=f"null not measurable: of {len(controls)} negative-control wells {len(playing)} can be called "
+                f"treated, with {FEWEST_CONTROLS} left on each plate; {FEWEST_PLAYED} are needed."
             )
+        labelled, real = _labelled(controls, names, playing), ~np.isin(names, list(playing))
+        try:
+            results = score(labelled, real, CrossFit(chain, labelled, real, seed, chain.controls, playing))
+        except NotRun as error:
+            return Null(reason=f"null not measurable: {error}")
         for metric, result in results.items():
             if np.isfinite(result).all():
                 results_of.setdefault(metric, []).append(result)
     values, chances = ({m: np.array([pair[k] for pair in pairs]) for m, pairs in results_of.items()} for k in (0, 1))
-    played = [(quota, (plates == plate).sum() - quota) for plate, quota in quotas.items() if quota]
-    return Null(values, chances, played=np.array(played))
+    played = [((~real & (plates == plate)).sum(), (real & (plates == plate)).sum()) for plate in np.unique(plates)]
+    played = np.array([pair for pair in played if min(pair) > 0]).reshape(-1, 2)
+    return Null(values, chances, played=played, at_most=at_most)
 
 
-def _quotas(counts: dict[str, int], within_plates: bool) -> dict[str, int]:
-    """How many wells of each plate play: a third of all, half where that is few; three real ones are left on a plate."""
-    total = sum(count for count in counts.values() if count >= FEWEST_CONTROLS)
-    wanted = total // 3 if total // 3 >= FEWEST_PLAYED else total // 2
-    step = GROUP if within_plates else 1
-    quotas = dict.fromkeys(sorted(counts), 0)
-    for _ in range(wanted // GROUP * GROUP // step):
-        plate = max(quotas, key=lambda name: counts[name] - quotas[name])  # the first of equal ones
-        if counts[plate] - quotas[plate] - step < FEWEST_CONTROLS:
-            break
-        quotas[plate] += step
-    if sum(quotas.values()) % GROUP:
-        quotas[max(quotas, key=quotas.get)] -= 1
-    return quotas
+def _errors(draws: int) -> float:
+    """How many standard errors are as sure as `ERRORS` of a normal distribution."""
+    from scipy.special import stdtrit
+
+    return ERRORS if draws >= DRAWS else float(stdtrit(draws - 1, 1 - _TAIL))
 
 
-def _playing(quotas: dict[str, int], plates, names, within_plates: bool, seed: list[int]) -> list[str]:
-    """Names of the wells that play, those of a group next to each other."""
-    chosen = []
-    for plate, quota in quotas.items():
-        generator = np.random.default_rng([*seed, zlib.crc32(plate.encode())])
-        chosen += generator.permutation(np.sort(names[plates == plate]))[:quota].tolist()
-    if within_plates:
-        return chosen
-    half = len(chosen) // GROUP  # wells are listed plate by plate: partners half a list away are of different plates
-    return [name for pair in zip(chosen[:half], chosen[half:], strict=True) for name in pair]
-
-
-def _labelled(controls: pd.DataFrame, names: np.ndarray, playing: list[str]) -> pd.DataFrame:
-    place = pd.Index(playing).get_indexer(names)
-    treatment = np.where(place >= 0, np.char.add("null ", (place // GROUP).astype(str)), "")
-    columns = {"Metadata_Treatment": treatment, "Metadata_Control": np.where(place >= 0, "positive", "negative")}
+def _labelled(controls: pd.DataFrame, names: np.ndarray, playing: dict[str, str]) -> pd.DataFrame:
+    treatment = np.array([playing.get(name, "") for name in names])
+    plays = treatment != ""
+    columns = {"Metadata_Treatment": treatment, "Metadata_Control": np.where(plays, "positive", "negative")}
     for column in {"Metadata_Compound", "Metadata_Perturbation"} & set(controls.columns):
-        columns[column] = np.where(place >= 0, treatment, controls[column].astype(str))
+        columns[column] = np.where(plays, treatment, controls[column].astype(str))
     return controls.assign(**columns)

@@ -131,7 +131,10 @@ def make(
         except NotRun as reason:
             part_scores, part_details = [], reasons([str(reason)])
         except UserError as error:
-            raise UserError(f"{inputs.get(module.NEEDS[0]) or encoder}: {use}: {error}") from error
+            if not subset:
+                raise UserError(f"{inputs.get(module.NEEDS[0]) or encoder}: {use}: {error}") from error
+            # What one subset lacks, others may have.
+            part_scores, part_details = [], reasons([f"{subset}: {error}"])
         evaluated = table.iloc[part.rows(table)]
         leak = _leak(about, evaluated, row["dataset"], getattr(config, "target", None), "chain" in module.NEEDS)
         found += [vars(score) | {"subset": subset, "leak": leak} for score in part_scores]

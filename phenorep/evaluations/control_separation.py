@@ -30,7 +30,7 @@ import pandas as pd
 from phenorep import constancy, nulls, statistics
 from phenorep.cross_fitting import FEWEST_CONTROLS, Chain, CrossFit, Space, well_names
 from phenorep.errors import NotRun
-from phenorep.evaluations import NOT_MEASURED, Inputs, Score, plain, reasons
+from phenorep.evaluations import Inputs, Score, plain, reasons
 from phenorep.profiles import negatives
 
 TASK = "tell treated wells from negative controls"
@@ -43,6 +43,8 @@ METRICS = {
     "auc_distance": {"range": [0, 1], "better": "higher", "reference": "Hanley and McNeil 1982, Radiology 143:29"},
 }
 CHANCE = 0.5
+# Draws of the null from which a variance can be told.
+_ENOUGH_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Config:
     null_draws: int = 20  # of control wells that play treated ones; each makes the profile anew, fold by fold
 
     def __post_init__(self):
-        if self.max_pairs < 1 or self.null_draws < 2:
-            raise ValueError("max_pairs must be 1 or more, null_draws 2 or more")
+        for key, least in (("max_pairs", 1), ("null_draws", 2)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key} must be {least} or more, not {getattr(self, key)}")
 
 
 class Ranked:
@@ -230,7 +233,8 @@ def _wells(config: Config, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarra
             stated.append(f"plate {plate} is left out: it has {wells}; 1 and {FEWEST_CONTROLS} are needed.")
     if not usable:
         remedy = "Mark positive controls in the dataset's Metadata_Control, or set 'positive: treated'."
-        raise NotRun(" ".join(["no plate has wells to compare:", *stated[:3], *([] if positive.any() else [remedy])]))
+        helps = config.positive == "positive" and not positive.any()
+        raise NotRun(" ".join(["no plate has wells to compare:", *stated[:3], *([remedy] if helps else [])]))
     kept = np.isin(plates.astype(str), usable) & (positive | negative)
     return table[kept].reset_index(drop=True), positive[kept], stated
 
@@ -256,20 +260,19 @@ def _units(config: Config, treated: pd.DataFrame) -> tuple[str, np.ndarray]:
 def _inflation(plates: int, null: nulls.Null) -> float:
     """Factor of the variance of comparisons by discriminants that were learnt from overlapping wells.
 
-    It is 1 + folds * tested / learnt from (on a single plate each pair is a fold, and nearly all wells are learnt from), or
-    what the draws of the null vary by more than areas that nothing was learnt for, if that is more.
+    It is what the draws of the null vary by more than areas that nothing was learnt for. Where these are few, it is
+    1 + folds * tested / learnt from; on a single plate each pair is a fold, and nearly all wells are learnt from.
 
     References
     ----------
     Nadeau and Bengio 2003, Inference for the generalization error, doi:10.1023/A:1024068626366
     """
-    stated = 1 + plates / (plates - 1) if plates > 1 else 2.0
-    if null.validity("auc") == NOT_MEASURED:
-        return stated
+    if len(null.values.get("auc", ())) < _ENOUGH_DRAWS:
+        return 1 + plates / (plates - 1) if plates > 1 else 2.0
     positives, negatives = null.played.T
     pairs = positives * negatives
     expected = statistics.auc_variance(CHANCE, positives, negatives, pairs / pairs.sum())
-    return max(stated, float(null.values["auc"].var(ddof=1)) / expected)
+    return max(1.0, float(null.values["auc"].var(ddof=1)) / expected)
 
 
 def _drawn(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, tuple]:

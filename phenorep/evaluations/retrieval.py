@@ -89,8 +89,9 @@ class Config:
     null_draws: int = 20  # of control wells that play treated ones; each makes the profile anew, fold by fold
 
     def __post_init__(self):
-        if self.null_size < 100 or self.permutations < 1 or self.null_draws < 2:
-            raise ValueError("null_size must be 100 or more, permutations 1 or more, null_draws 2 or more")
+        for key, least in (("null_size", 100), ("permutations", 1), ("null_draws", 2)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key} must be {least} or more, not {getattr(self, key)}")
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must be between 0 and 1, not {self.threshold}")
 
@@ -127,6 +128,8 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
 def _activity(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, drawn: dict) -> tuple[list, list, list]:
     """Scores, details and what is to be said of treatments against controls."""
     metric, share = "map_activity", "share_active"
+    if not {"Metadata_Treatment", "Metadata_Compound", "Metadata_Perturbation"} & set(table.columns):
+        return [], [], [f"{metric}: the dataset has neither Metadata_Compound nor Metadata_Perturbation."]
     task, chain = Activity(config, table), inputs.chain or Chain.of(inputs.profiles)
     fits = CrossFit(chain, table, task.labels == -1, seed)
     few = {plate: count for plate, count in fits.few.items() if plate in task.treated_plates}
@@ -149,7 +152,7 @@ def _activity(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, dr
         partial(_played, config, seed, drawn),
         config.null_draws,
         seed,
-        task.replicates_share_plates(),
+        frozenset({share}),  # of corrected tests
     )
     stated += [f"{metric}: {null.reason}"] if null.reason else []
     value, active = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)
@@ -200,12 +203,12 @@ def _consistency(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int,
             draws[share].append((control["q"] < config.threshold).mean())
     value, active = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)
     scores, parts = [], [left]
-    for name, values, interval in (
-        (metric, value, partial(statistics.mean_interval, inside=True)),
-        (share, active, statistics.share_interval),
+    for name, values, interval, chance in (
+        (metric, value, partial(statistics.mean_interval, inside=True), float("nan")),
+        (share, active, statistics.share_interval, config.threshold),
     ):
-        shared = {"unit": "mechanism", "units": len(values)}
-        scores.append(Score(name, float(values.mean()), *interval(values), len(values), **shared))
+        about = {"unit": "mechanism", "units": len(values), "chance": chance}
+        scores.append(Score(name, float(values.mean()), *interval(values), len(values), **about))
         scores += shuffled(name, draws[name], len(values))
         parts.append(tested.assign(part="item", metric=name, settings="", value=values))
     return scores, parts, task.stated
@@ -240,12 +243,6 @@ class Activity:
         values = plain(table, column)[rows] if column else np.full(len(rows), "")
         names = self.names[self.labels[rows]]
         return {name: str(value) or name for name, value in zip(names.tolist(), values, strict=True)}
-
-    def replicates_share_plates(self) -> bool:
-        """Whether most pairs of a treatment's wells are of one plate."""
-        wells = pd.DataFrame({"label": self.labels, "plate": self.plates})[self.labels >= 0]
-        of_treatment, of_plate = wells.groupby("label").size(), wells.groupby(["label", "plate"]).size()
-        return bool((of_plate * (of_plate - 1)).sum() * 2 > (of_treatment * (of_treatment - 1)).sum())
 
     def precisions(self, fits: CrossFit, reference: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Average precision of each well's list, and the mean over treatments without each of the controls.

@@ -28,6 +28,7 @@ import pandas as pd
 from phenorep import blas, constancy, contracts, plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.rows import ROWS_AT_ONCE, Rows
+from phenorep.treatments import single
 
 # What a step can do whose key `fit` asks for negative controls that are not there.
 FIT_REMEDY = (
@@ -186,6 +187,8 @@ def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:
         If there are none; `remedy` says what else can be done than to mark them.
     """
     column = table.get("Metadata_Control")
+    if column is not None:
+        single(table, "Metadata_Control")
     found = np.zeros(len(table), bool) if column is None else (column == "negative").to_numpy(dtype=bool)
     if not found.any():
         state = "there is no column Metadata_Control" if column is None else "no row has 'negative' in Metadata_Control"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from phenorep import contracts
 from phenorep.checksums import Damaged
-from phenorep.evaluations import NOT_MEASURED
+from phenorep.evaluations import BELOW, NOT_MEASURED
 from phenorep.report import tables, verdict
 from phenorep.report.tables import Measures
 from phenorep.report.verdict import Verdict, label, number
@@ -97,6 +97,7 @@ def make(plan: dict, output: str | Path) -> None:
     """
     judged = judge(plan, contracts.read_scores(plan["files"]["scores"]))
     rows = [_row(plan, name, item) for name, (_, verdicts) in judged.items() for item in verdicts]
+    rows += [row for name in judged for row in _unscored(plan, name, {r["evaluation"] for r in rows if r["study"] == name})]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     contracts.write_csv(table.astype({"units": "Int64"}), output)
 
@@ -137,9 +138,36 @@ def _row(plan: dict, name: str, item: Verdict) -> dict:
         row |= {column: best[key] for key, column in names.items()}
     if item.bound is not None:
         row |= {"bound": label(item.bound), "bound_value": item.bound["value"]}
-    plates = plan["datasets"].get(plan["studies"][name]["dataset"], {}).get("plates", [])
     reason = item.reason.rstrip(".").replace(BETWEEN, ", ")
-    return row | {"reason": BETWEEN.join([reason, *_cautions(item, len(plates))])}
+    return row | {"reason": BETWEEN.join([reason, *_cautions(item, _plates(plan, name, item))])}
+
+
+def _plates(plan: dict, name: str, item: Verdict) -> int:
+    """On how many plates a measure was scored: those of its control wells, where it has such, else of the data set."""
+    wells = [well for reference in item.measure.references.values() for well in reference.index]
+    if wells:
+        return len({well.rsplit("/", 1)[0] for well in wells})
+    return len(plan["datasets"].get(plan["studies"][name]["dataset"], {}).get("plates", []))
+
+
+def _unscored(plan: dict, name: str, scored: set[str]) -> list[dict]:
+    """A row for each task of a study of which nothing was scored, with the reason."""
+    rows = []
+    for evaluation in plan["studies"][name]["evaluations"]:
+        if evaluation in scored:
+            continue
+        declared = tables.constants(plan["config"], "evaluations", evaluation)
+        row = dict.fromkeys(_TEXT, "") | {"study": name, "evaluation": evaluation, "verdict": verdict.NO_RESULT}
+        row |= {"task": declared.get("TASK") or evaluation, "metric": next(iter(declared.get("METRICS", {})), "")}
+        rows.append(row | {"reason": _why_not(plan, name, evaluation).rstrip(".").replace(BETWEEN, ", ")})
+    return rows
+
+
+def _why_not(plan: dict, name: str, evaluation: str) -> str:
+    study, files = plan["studies"][name], plan["files"].get("details", [])
+    reasons = [tables.not_run(entry["path"]) for entry in tables.entries(files, study, evaluation=evaluation)]
+    unfit = [e["reason"] for e in plan.get("not_applicable", []) if (e["study"], e["evaluation"]) == (name, evaluation)]
+    return next(filter(None, [*reasons, *unfit]), "Nothing was scored.")
 
 
 def _cautions(item: Verdict, plates: int) -> list[str]:
@@ -151,10 +179,13 @@ def _cautions(item: Verdict, plates: int) -> list[str]:
         seen = verdict.labels_seen(item.best)
         if seen != "none":
             texts.append("training labels not known" if seen == "not known" else f"its training labels showed the {seen}")
-        if item.best["seeds"] == 1:
+        if item.best["seeds"] == 1 and item.best["trained_on"] != "elsewhere":
             texts.append("one seed")
-    if item.best["validity"] == NOT_MEASURED:
-        texts.append(NOT_MEASURED)
+    if item.status in (verdict.CLEAR, verdict.TIED) and item.same_method:
+        texts.append(f"its profile is not told apart from {', '.join(item.same_method)}")
+    texts += [text.rstrip(".").replace(BETWEEN, ", ") for text in item.left_out]
+    if item.best["validity"] in (NOT_MEASURED, BELOW):
+        texts.append("its null is below chance" if item.best["validity"] == BELOW else NOT_MEASURED)
     if 0 < plates < FEWEST_PLATES and item.status in (verdict.CLEAR, verdict.TIED, verdict.NOT_INFORMATIVE):
         texts.append("for this plate alone" if plates == 1 else f"for these {plates} plates alone")
     return texts
@@ -181,7 +212,7 @@ def _answer(plan: dict, study: dict, row: dict, rest: list[dict]) -> Answer:
         row=row,
         use=use(row),
         score=number(*(row[key] for key in _NUMBERS)) if np.isfinite(row["value"]) else "–",
-        null=number(*(row[key] for key in ("null", "null_low", "null_high"))) if np.isfinite(row["null"]) else "",
+        null=f"{row['null']:.3f} ({row['null_low']:.3f} to {row['null_high']:.3f})" if np.isfinite(row["null"]) else "",
         why=why,
         cautions=tuple(cautions),
         others=_others(row, rest),

@@ -26,17 +26,19 @@ NOT_INFORMATIVE = "not informative"
 class Evidence:
     """P of the best representation, chosen among those of `methods` methods: the smaller, the surer it is better.
 
-    ``others`` and ``controls`` hold p by method; ``chance`` is None where nothing says what noise would get.
+    ``others`` and ``controls`` hold p by method; ``chance`` is None where nothing says what noise would get. With
+    ``lacking``, controls were scored of which none can be judged.
     """
 
     others: dict[str, float] = field(default_factory=dict)
     controls: dict[str, float] = field(default_factory=dict)
     chance: float | None = None
+    lacking: bool = False
 
     @property
     def bounded(self) -> bool:
         """Whether there is anything that noise could be told by."""
-        return bool(self.controls) or self.chance is not None
+        return not self.lacking and (bool(self.controls) or self.chance is not None)
 
     @property
     def above_bounds(self) -> float:
@@ -109,7 +111,9 @@ def above(value: float, worst: float, level: float, reach: float, chosen: int) -
     return 1.0 if not value > level or not math.isfinite(p) else min(1.0, chosen * p)
 
 
-def gather(measure: Measure, best: list[dict], others: Iterable[list[dict]], controls: Iterable[list[dict]]) -> Evidence:
+def gather(
+    measure: Measure, best: list[dict], others: Iterable[list[dict]], controls: Iterable[list[dict]], lacking: bool = False
+) -> Evidence:
     """The evidence for the best method, from its rows (the best first) and those of each other method and control."""
     others, controls = list(others), list(controls)
     chosen = len(best) + sum(map(len, others))
@@ -117,6 +121,7 @@ def gather(measure: Measure, best: list[dict], others: Iterable[list[dict]], con
         {rows[0]["method"]: _against(measure, best, rows) for rows in others},
         {rows[0]["method"]: _against(measure, best, rows) for rows in controls},
         against_chance(measure, best[0], chosen),
+        lacking,
     )
 
 
@@ -138,16 +143,22 @@ def against_chance(measure: Measure, row: dict, chosen: int) -> float | None:
 def noise(row: dict, higher: bool) -> tuple[float, float, str]:
     """What noise gets, the bound of that on the better side, and where it is known from; NaN where it is not known.
 
-    Chance where that is known, or the null (controls that played treated wells) where it is better than chance; else the
-    score with shuffled labels.
+    Chance where that is known, or the null (controls that played treated wells) where it is better than chance; the score
+    with shuffled labels where that is better, or nothing else is known.
     """
     excess = row["null"] - row["null_chance"]
     excess = 0.0 if not math.isfinite(excess) else max(0.0, excess) if higher else min(0.0, excess)
     level = row["chance"] if math.isfinite(row["chance"]) else row["null_chance"]
-    if math.isfinite(level):
-        return level + excess, level + excess, "what noise gets" if excess else "chance"
     limit = row["shuffled_high" if higher else "shuffled_low"]
-    return row["shuffled"], limit if math.isfinite(limit) else row["shuffled"], "its own score with shuffled labels"
+    limit = limit if math.isfinite(limit) else row["shuffled"]
+    if math.isfinite(level):
+        level += excess
+        # Labels that are shuffled may get more than chance, where items are not independent.
+        if not math.isfinite(limit) or (limit <= level if higher else limit >= level):
+            return level, level, "what noise gets" if excess else "chance"
+        level = max(level, row["shuffled"]) if higher else min(level, row["shuffled"])
+        return level, limit, "its own score with shuffled labels"
+    return row["shuffled"], limit, "its own score with shuffled labels"
 
 
 def _with_controls(measure: Measure, shared: items.Common, first: list[dict], second: list[dict], sums: np.ndarray) -> float:

@@ -53,7 +53,8 @@ class Verdict:
     """The verdict on one measure: ``status`` (one of `WORDS`), the best representation (a row, or None) and the reason.
 
     ``ties`` names the representations of other methods that are above the controls too and cannot be told apart from the
-    best, ``bound`` is the best of the controls (a row), where there is one.
+    best, ``bound`` is the best of the controls (a row), where there is one. ``left_out`` says what could not be judged, and
+    ``same_method`` names the profiles of the best method that cannot be told apart from the best.
     """
 
     measure: Measure
@@ -64,6 +65,8 @@ class Verdict:
     notes: tuple[str, ...] = ()
     ties: tuple[str, ...] = ()
     bound: dict | None = None
+    left_out: tuple[str, ...] = ()
+    same_method: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def _case(measure: Measure) -> _Case | Verdict:
         reason = f"All{too} lie within {CEILING:.2g} of the end of the scale ({end:g}): too easy to tell them apart."
         notes = (*_left_out(rows), *_notes(candidates))
         return Verdict(measure, SATURATED, candidates[0][0], reason, notes=notes, bound=bound)
-    return _Case(measure, candidates, controls, evidence.gather(measure, candidates[0], candidates[1:], controls))
+    lacking = not controls and any(row["control"] for row in rows)
+    return _Case(measure, candidates, controls, evidence.gather(measure, candidates[0], candidates[1:], controls, lacking))
 
 
 def excluded(row: dict) -> str | None:
@@ -155,14 +159,19 @@ def _judged(case: _Case, word: str, measures: int, level: float) -> Verdict:
     ties = [label(rows[0]) for rows in equal if _above_bounds(case, rows)]
     against = [rows[0] for rows in (*case.candidates[1:2], *case.controls[:1])]
     comparisons = [compare(measure, best, row, told[row["method"]]) for row in against]
-    within = [compare(measure, best, row) for row in case.candidates[0][1:2]]
-    notes = [*_left_out(measure.rows.to_dict("records")), *_notes(case.candidates)]
-    if word == CLEAR and within and within[0].low <= 0:
+    within = [compare(measure, best, row) for row in case.candidates[0][1:]]
+    left_out = tuple(_left_out(measure.rows.to_dict("records")))
+    notes = [*left_out, *_notes(case.candidates)]
+    # Where nothing tells how sure a difference is, the profiles are not told apart either.
+    equal_profiles = [row["profile"] for row, c in zip(case.candidates[0][1:], within, strict=True) if not c.low > 0]
+    if word == CLEAR and equal_profiles:
         notes.append(f"The profile matters less: {within[0].other} cannot be told apart from it.")
     reason = _reason(case, word, measures)
     if word == TIED:
         reason = _tied(case, ties, [label(rows[0]) for rows in equal])
-    return Verdict(measure, word, best, reason, (*comparisons, *within), tuple(notes), tuple(ties), case.bound)
+    comparisons = (*comparisons, *within[:1])
+    ties, equal_profiles = tuple(ties), tuple(equal_profiles)
+    return Verdict(measure, word, best, reason, comparisons, tuple(notes), ties, case.bound, left_out, equal_profiles)
 
 
 def _above_bounds(case: _Case, rows: list[dict]) -> bool:
@@ -190,8 +199,11 @@ def _reason(case: _Case, word: str, measures: int) -> str:
     if word == CLEAR:
         others = " and above every other method" if case.evidence.others else ""
         absent = [*([] if others else ["no other method"]), *([] if case.bound is not None else ["no control"])]
-        return f"Above {_bounds(case)}{others}{f'; {_listed(absent)} was scored' if absent else ''}."
+        scored = "could be judged" if any(excluded(row) for row in case.measure.rows.to_dict("records")) else "was scored"
+        return f"Above {_bounds(case)}{others}{f'; {_listed(absent)} {scored}' if absent else ''}."
     found, start = case.evidence, f"{label(case.best)} is the highest, but"
+    if found.lacking:
+        return f"{start} its controls could not be judged."
     if not found.bounded:
         return f"{start} nothing bounds it: there are no controls, no level of chance and no shuffled labels."
     beaten_by = [rows[0] for rows in case.controls if found.controls[rows[0]["method"]] > evidence.LEVEL]

@@ -70,7 +70,8 @@ def test_an_answer_says_what_to_use_and_how_sure_that_is(tmp_path):
     (easy,) = answered(tmp_path, *rows(("a", 1.0), ("noise", 0.995)))
     assert (easy.use, easy.row["verdict"]) == ("any of them", "saturated")
     assert answered(tmp_path, *rows(CONTROL))[0].row["verdict"] == "no result"
-    assert answered(tmp_path) == []
+    (unscored,) = answered(tmp_path)
+    assert (unscored.row["verdict"], unscored.row["metric"], unscored.why) == ("no result", "nsc", "nothing was scored")
 
 
 def test_a_score_that_noise_gets_is_not_valid(tmp_path):
@@ -80,7 +81,7 @@ def test_a_score_that_noise_gets_is_not_valid(tmp_path):
     (found,) = answered(tmp_path, *scored, *rows(CONTROL))
     assert (found.row["verdict"], found.use) == ("not valid", "none: the score cannot be trusted")
     assert found.why == "a × raw is the highest, but noise alone gets 0.620 here, where chance is 0.500"
-    assert found.null == "0.620 [0.500, 0.700]"
+    assert found.null == "0.620 (0.500 to 0.700)"
     # One seed that noise gets as well is enough.
     scored[0]["validity"] = "valid"
     assert answered(tmp_path, *scored, *rows(CONTROL))[0].row["verdict"] == "not valid"

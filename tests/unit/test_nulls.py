@@ -13,24 +13,6 @@ from phenorep.rows import Rows
 from tests.unit.test_cross_fitting import CHAINS, by_hand, cells
 
 
-def test_a_third_plays_and_half_where_that_is_few():
-    assert nulls._quotas({"a": 16}, False) == {"a": 8}
-    assert nulls._quotas({"a": 32, "b": 32}, False) == {"a": 10, "b": 10}
-    assert nulls._quotas({"a": 6, "b": 6, "c": 6}, False) == {"a": 3, "b": 3, "c": 2}
-    assert sum(nulls._quotas({"a": 5, "b": 4, "c": 4}, False).values()) == 4  # three real ones are left on each plate
-    assert all(quota % 2 == 0 for quota in nulls._quotas({"a": 9, "b": 9}, True).values())
-
-
-@pytest.mark.parametrize("within", [True, False])
-def test_partners_are_of_one_plate_or_of_different_ones(within):
-    names = np.array([f"{plate}/{well}" for plate in "ab" for well in range(16)])
-    plates = np.array([name[0] for name in names])
-    playing = nulls._playing(nulls._quotas({"a": 16, "b": 16}, within), plates, names, within, [0, 0])
-    same = [first[0] == second[0] for first, second in zip(playing[::2], playing[1::2], strict=True)]
-    assert len(set(playing)) == len(playing) == 10
-    assert all(same) if within else not any(same)
-
-
 def measured(controls: int, draws: int = 3, score=None) -> tuple[Null, list]:
     table = cells(controls=controls)
     wells, seen = by_hand(table, CHAINS["tvn"]), []
@@ -52,6 +34,8 @@ def test_wells_that_play_are_treated_in_pairs_and_never_fitted_on():
         assert len(labelled) == 16  # no treated well is left
         assert (~negative).sum() == 8
         assert labelled.loc[~negative, "Metadata_Treatment"].value_counts().tolist() == [2] * 4
+        # The two of a group are of one compound for the steps, too.
+        assert labelled.loc[~negative, "Metadata_Compound"].nunique() == 4
         for space in spaces:
             assert not (space.fitted & ~negative).any()
             assert not (space.hidden & ~negative).any()
@@ -76,6 +60,38 @@ def test_a_null_above_chance_makes_a_score_not_valid(mean, spread, validity):
     assert (score.control, score.n, score.validity) == ("null", 20, validity)
     assert score.value == pytest.approx(mean)
     assert len(null.details()) == 20
+
+
+def test_few_draws_must_be_surer_and_a_null_below_an_upper_limit_is_right():
+    twice = np.array([0.57, 0.59])
+    assert Null({"auc": twice}, {"auc": np.full(2, 0.5)}).validity("auc") == VALID
+    assert Null({"auc": np.tile(twice, 10)}, {"auc": np.full(20, 0.5)}).validity("auc") == NOT_VALID
+    low = {"share": np.tile([0.0, 0.001], 10)}, {"share": np.full(20, 0.05)}
+    assert Null(*low).validity("share") == BELOW
+    assert Null(*low, at_most=frozenset({"share"})).validity("share") == VALID
+
+
+def test_what_positions_do_is_part_of_the_null_of_replicates_at_one_position():
+    """Wells of a position are alike on all plates, and so are the screen's replicates: noise that looks like an effect."""
+    from phenorep.evaluations import Inputs, retrieval
+
+    table = cells(plates=4, controls=16, treated=16, count=1, sites=1, features=6)
+    columns = [name for name in table if name.startswith("x_")]
+    shift = np.random.default_rng(3).normal(size=(32, len(columns)))
+    table[columns] = 0.3 * table[columns] + shift[table["Metadata_Well"].str[1:].astype(int) - 1]
+    treated = table["Metadata_Control"] == ""
+    steps = [{"aggregate": {"by": "well", "with": "mean"}}]
+
+    def activity(compounds):
+        named = table.assign(Metadata_Compound=np.where(treated, compounds, "DMSO"))
+        chain = Chain(Rows.of(named), steps)
+        config = retrieval.Config(null_draws=6, null_size=200)
+        scores, _ = retrieval.evaluate(config, Inputs(profiles=by_hand(named, steps), chain=chain), 0)
+        return next(score for score in scores if score.metric == "map_activity" and score.control == "none")
+
+    assert activity("drug " + table["Metadata_Well"]).validity == NOT_VALID
+    elsewhere = table.groupby("Metadata_Plate")["Metadata_Well"].transform(lambda w: np.roll(w, 3 * int(w.name[1:])))
+    assert activity("drug " + elsewhere).validity != NOT_VALID
 
 
 def test_an_evaluation_on_the_wells_that_it_was_fitted_on_is_found_out():

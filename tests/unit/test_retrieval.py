@@ -156,10 +156,9 @@ def test_the_activity_without_a_control_is_that_of_a_table_without_it():
     assert evaluate(left)[0]["map_activity"] == pytest.approx(without["p1/A02"])
 
 
-def test_replicates_are_seen_to_be_of_one_plate_or_of_several():
-    table = wells()
-    assert not retrieval.Activity(FAST, table).replicates_share_plates()
-    assert retrieval.Activity(FAST, table.assign(Metadata_Plate="p0")).replicates_share_plates()
+def test_a_table_without_compounds_has_no_activity_and_says_so():
+    with pytest.raises(NotRun, match="neither Metadata_Compound nor Metadata_Perturbation"):
+        evaluate(wells().drop(columns=["Metadata_Compound", "Metadata_MoA"]))
 
 
 def test_perturbations_stand_in_for_compounds():

@@ -110,6 +110,31 @@ def test_few_controls_that_all_items_share_are_part_of_the_doubt():
     assert found.comparisons[0].low < 0 < found.comparisons[0].high
 
 
+def test_controls_that_cannot_be_judged_leave_nothing_clear():
+    invalid = {"validity": "not valid", "null": 0.7, "null_chance": 0.5, "chance": 0.5}
+    found = judge(row("a", 0.8, chance=0.5), row("noise", 0.85, control=True, **invalid))
+    assert found.status == verdict.NOT_INFORMATIVE
+    assert found.reason == "a × raw is the highest, but its controls could not be judged."
+    assert len(found.left_out) == 1
+    found = judge(row("a", 0.8, chance=0.5), row("b", 0.9, **invalid), NOISE)
+    assert found.status == verdict.CLEAR
+    assert found.reason.endswith("; no other method could be judged.")
+
+
+def test_profiles_that_are_not_told_apart_are_named():
+    paired = {("a", name): right(share) for name, share in (("raw", 0.8), ("tvn", 0.78), ("mad", 0.4))}
+    profiles = [row("a", share, profile=name) for name, share in (("raw", 0.8), ("tvn", 0.78), ("mad", 0.4))]
+    found = judge(*profiles, NOISE, units=paired)
+    assert found.status == verdict.CLEAR
+    assert found.same_method == ("tvn",)
+
+
+def test_labels_that_are_shuffled_may_get_more_than_chance():
+    shuffled = {"chance": 0.05, "shuffled": 0.1, "shuffled_low": 0.0, "shuffled_high": 0.3}
+    assert evidence.noise(row("a", 0.4, **shuffled), True)[:2] == (0.1, 0.3)
+    assert evidence.noise(row("a", 0.4, **{**shuffled, "shuffled": 0.0, "shuffled_high": 0.02}), True)[:2] == (0.05, 0.05)
+
+
 def test_weights_of_items_count():
     heavy = right(0.5).assign(weight=np.where(np.arange(100) < 10, 9.0, 1.0))
     paired = {("a", "raw"): heavy, ("b", "raw"): heavy.assign(value=np.where(np.arange(100) < 10, 0.0, heavy["value"]))}
