@@ -43,8 +43,8 @@ METRICS = {
     "auc_distance": {"range": [0, 1], "better": "higher", "reference": "Hanley and McNeil 1982, Radiology 143:29"},
 }
 CHANCE = 0.5
-# Draws of the null from which a variance can be told.
-_ENOUGH_DRAWS = 10
+# Draws of the null from which a variance can be told; by how much overlapping training sets raise the variance at least.
+_ENOUGH_DRAWS, _OVERLAP = 10, 2.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
             units[placed[positive]],
             plates[placed],
             controls.to_dict(),
-            _inflation(len(set(plates)), null) if metric == "auc" else 1.0,
+            _inflation(null) if metric == "auc" else 1.0,
         )
         about = {"unit": unit, "units": len(set(units)), "chance": CHANCE, "validity": null.validity(metric)}
         scores.append(Score(metric, result.value(positive), low, high, len(table), **about))
@@ -257,22 +257,22 @@ def _units(config: Config, treated: pd.DataFrame) -> tuple[str, np.ndarray]:
     return "well", well_names(treated)
 
 
-def _inflation(plates: int, null: nulls.Null) -> float:
+def _inflation(null: nulls.Null) -> float:
     """Factor of the variance of comparisons by discriminants that were learnt from overlapping wells.
 
-    It is what the draws of the null vary by more than areas that nothing was learnt for. Where these are few, it is
-    1 + folds * tested / learnt from; on a single plate each pair is a fold, and nearly all wells are learnt from.
+    It is 1 + folds * tested / learnt from, which is 2 for many folds, or what the draws of the null vary by more than areas
+    that nothing was learnt for, if that is more.
 
     References
     ----------
     Nadeau and Bengio 2003, Inference for the generalization error, doi:10.1023/A:1024068626366
     """
     if len(null.values.get("auc", ())) < _ENOUGH_DRAWS:
-        return 1 + plates / (plates - 1) if plates > 1 else 2.0
+        return _OVERLAP
     positives, negatives = null.played.T
     pairs = positives * negatives
     expected = statistics.auc_variance(CHANCE, positives, negatives, pairs / pairs.sum())
-    return max(1.0, float(null.values["auc"].var(ddof=1)) / expected)
+    return max(_OVERLAP, float(null.values["auc"].var(ddof=1)) / expected)
 
 
 def _drawn(table: pd.DataFrame, negative: np.ndarray, fits: CrossFit, seed: int, max_pairs: int) -> dict[str, tuple]:
