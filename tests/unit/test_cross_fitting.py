@@ -6,7 +6,7 @@ import pytest
 
 from phenorep import contracts, profiles
 from phenorep.cross_fitting import Chain, CrossFit, well_names
-from phenorep.errors import NotRun
+from phenorep.errors import NotRun, UserError
 from phenorep.profiles import tvn
 from phenorep.rows import Rows
 
@@ -99,6 +99,44 @@ def test_a_step_cannot_know_a_hidden_control_by_its_compound(monkeypatch):
     assert (hidden["Metadata_Control"] == "").all()
     assert not (hidden["Metadata_Compound"] == "DMSO").any()
     assert (seen[0]["Metadata_Compound"] == "DMSO").sum() == 11 * 8
+
+
+def test_a_step_cannot_know_a_hidden_control_by_a_column_of_the_screens_own(monkeypatch):
+    table = cells()
+    control = table["Metadata_Control"] == "negative"
+    table["Metadata_control_type"] = np.where(control, "negcon", "trt")
+    table["Metadata_Concentration"] = np.where(control, np.nan, 3.0)
+    table["Metadata_CellLine"] = "U2OS"
+    seen = []
+    monkeypatch.setattr(tvn, "LINEAR", False)
+    monkeypatch.setattr(tvn, "fit", lambda config, part: seen.append(part) or {})
+    monkeypatch.setattr(tvn, "transform", lambda config, fitted, part: part)
+    Chain(Rows.of(table), CHAINS["tvn"]).profiles({"p0/A01": "null 1", "p1/A01": "null 1"})
+    hidden = seen[0][np.isin(well_names(seen[0]), ["p0/A01", "p1/A01"])]
+    assert set(hidden["Metadata_control_type"]) == {"trt"}
+    assert set(hidden["Metadata_Concentration"]) == {3.0}
+    assert set(hidden["Metadata_CellLine"]) == {"U2OS"}
+    assert set(hidden["Metadata_Compound"]) == {"null 1"}  # the wells of a group are of one treatment
+    assert seen[0]["Metadata_Concentration"].isna().sum() == 10 * 8
+
+
+def test_a_step_that_chooses_wells_by_what_others_are_is_a_reason(monkeypatch):
+    def transform(config, fitted, part):
+        return part[(part["Metadata_Control"] == "negative") | ~part["Metadata_Compound"].str.contains("/")]
+
+    monkeypatch.setattr(tvn, "LINEAR", False)
+    monkeypatch.setattr(tvn, "BY_ROW", False)
+    monkeypatch.setattr(tvn, "fit", lambda config, part: {})
+    monkeypatch.setattr(tvn, "transform", transform)
+    monkeypatch.setattr(tvn, "carry", lambda config, fitted, floor, columns: floor)
+    with pytest.raises(NotRun, match=r"leave out \d+ wells, p0/A\d+ among them"):
+        list(fits(cells()).spaces())
+
+
+def test_a_well_of_several_kinds_of_control_is_refused():
+    table = cells().assign(Metadata_Control=[["negative", "positive"]] * 160)
+    with pytest.raises(UserError, match="Metadata_Control"):
+        Chain(Rows.of(table), CHAINS["tvn"])
 
 
 def test_only_the_wells_that_are_kept_are_there():
