@@ -189,6 +189,8 @@ def _block(kind: str, name: str, block: dict) -> dict:
     known = plugins.config_keys(kind, use) if use else {}
     for key in block:
         if key not in known:
+            if successor := plugins.constants(kind, use).get("REPLACED", {}).get(key):
+                raise UserError(f"{where}: the key '{key}' was replaced by '{successor}'. Use that, or remove the key.")
             raise UserError(f"{where}: unknown key '{key}'. {plugins.suggest(key, [*known, *FRAME[kind]])}")
     return {"use": use, "keys": block, **frame}
 

@@ -42,6 +42,8 @@ METRICS = {
     "auc": {"range": [0, 1], "better": "higher", "reference": "Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4"},
     "auc_distance": {"range": [0, 1], "better": "higher", "reference": "Hanley and McNeil 1982, Radiology 143:29"},
 }
+# Keys of earlier versions, and what took their place.
+REPLACED = {"permutations": "null_draws"}
 CHANCE = 0.5
 # Draws of the null from which a variance can be told; by how much overlapping training sets raise the variance at least.
 _ENOUGH_DRAWS, _OVERLAP = 10, 2.0

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from phenorep import configuration
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import Inputs, control_separation, distances
 
@@ -133,3 +134,20 @@ def test_constant_features_do_no_harm():
     assert found["auc", "none"].value > 0.99
     found, _ = run(wells().assign(**{f"x_{i:04d}": 1.0 for i in range(30)}))
     assert found["auc", "none"].value == found["auc_distance", "none"].value == 0.5
+
+
+def test_a_key_of_an_earlier_version_names_its_successor():
+    study = {"dataset": "s", "samples": "c", "methods": ["random"], "evaluations": ["control_separation"], "profiles": ["w"]}
+    config = {
+        "name": "n",
+        "datasets": {"s": {"use": "simulated"}},
+        "samples": {"c": {"use": "nuclei"}},
+        "methods": {"random": {}},
+        "profiles": {"w": [{"aggregate": {"by": "well"}}]},
+        "evaluations": {"control_separation": {"permutations": 5}},
+        "studies": {"n": {**study, "seeds": [0]}},
+    }
+    with pytest.raises(UserError, match="'permutations' was replaced by 'null_draws'"):
+        configuration.resolve(config)
+    with pytest.raises(ValueError, match="null_draws must be 2 or more, not 1"):
+        control_separation.Config(null_draws=1)
