@@ -249,9 +249,8 @@ class CrossFit:
                     f"with some of the controls hidden the profile's steps leave out {int((places < 0).sum())} wells, "
                     f"{self.names[places < 0][0]} among them. A step must not choose wells by what other wells are."
                 )
-            yield Space(
-                rows.values[places].astype(np.float64), getattr(rows, "floor", None), hidden, (self.fold >= 0) & ~hidden
-            )
+            values = rows.values[places].astype(np.float64)
+            yield Space(values, rows.floor, hidden, (self.fold >= 0) & ~hidden)
 
 
 def _telling(metadata: pd.DataFrame, negative: np.ndarray) -> dict[str, object]:
@@ -281,6 +280,6 @@ def few_text(few: dict[str, int]) -> list[str]:
     shown = ", ".join(f"{plate} ({count})" for plate, count in list(few.items())[:5])
     more = f" and {len(few) - 5} more" if len(few) > 5 else ""
     return [
-        f"{len(few)} plates have fewer than {FEWEST_CONTROLS} negative-control wells and are not scored: {shown}{more}. A "
+        f"{len(few)} plate(s) with fewer than {FEWEST_CONTROLS} negative-control wells are not scored: {shown}{more}. A "
         "control is scored by a fit on the others, which needs two."
     ]

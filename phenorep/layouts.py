@@ -12,9 +12,20 @@ from phenorep.treatments import treatments
 
 # position: at the same well of several plates; neighbours: next to each other on a plate; plate: anywhere on one plate.
 Layout = Literal["position", "neighbours", "plate", "plates"]
-_WELL = re.compile(r"(?P<row>[A-Za-z]+)(?P<column>[0-9]+)")
+_WELL = re.compile(r"([A-Za-z]{1,2})0*(\d{1,3})$")
 # Replicates are neighbours if they are so much nearer to each other than wells of their plate are on average.
 _NEAR = 0.5
+
+
+def well_place(well: str) -> tuple[int, int] | None:
+    """Row and column of a well, from 0; None for a name that is not of the form A01 or AA01."""
+    match = _WELL.match(well)
+    if not match or int(match[2]) == 0:
+        return None
+    row = 0
+    for letter in match[1].upper():
+        row = 26 * row + ord(letter) - ord("A") + 1
+    return row - 1, int(match[2]) - 1
 
 
 def of_replicates(treated: pd.DataFrame) -> Layout:
@@ -78,12 +89,9 @@ def _pairs(wells: pd.DataFrame, columns: list[str]) -> int:
 
 
 def _places(wells: np.ndarray) -> np.ndarray | None:
-    """Row and column of each well, (N, 2); None if a name tells neither."""
-    matched = [_WELL.fullmatch(name) for name in wells]
-    if not all(matched):
-        return None
-    rows = [sum((ord(letter) - 64) * 26**place for place, letter in enumerate(m["row"].upper()[::-1])) for m in matched]
-    return np.array([rows, [int(m["column"]) for m in matched]], dtype=float).T.reshape(-1, 2)
+    """Row and column of each well, (N, 2); None if a name does not tell them."""
+    places = [well_place(name) for name in wells]
+    return None if None in places else np.array(places, dtype=float).reshape(-1, 2)
 
 
 def _are_near(wells: pd.DataFrame) -> bool:

@@ -3,6 +3,9 @@
 Of the control wells alone, some play treated wells, in groups of two. The profile is made anew with these labels,
 cross-fitted as the score itself is, and scored in the same way. A null above chance is an effect of the chain, not of
 treatments. Labels that are shuffled after a profile was fitted cannot show this: the fit has seen the true ones.
+
+The wells that play are laid out as the replicates are (`phenorep.layouts`): replicates at one position of all plates
+are alike by that position, which is then part of the null.
 """
 
 from collections.abc import Callable
@@ -57,8 +60,8 @@ class Null:
             return []
         values = self.values[metric]
         low, high = np.quantile(values, (0.025, 0.975))
-        summary = Score(metric, float(values.mean()), float(low), float(high), len(values), settings, "null")
-        return [Score(**{**vars(summary), "chance": float(self.chances[metric].mean()), "validity": self.validity(metric)})]
+        about = {"chance": float(self.chances[metric].mean()), "validity": self.validity(metric)}
+        return [Score(metric, float(values.mean()), float(low), float(high), len(values), settings, "null", **about)]
 
     def details(self, settings: str = "") -> pd.DataFrame:
         """Rows of the part ``null``: each draw's value and chance."""

@@ -19,7 +19,6 @@ treatment counts; a profile of all zeros is similar to none (0).
 [2] crosszamirski/WS-DINO (the code of Cross-Zamirski et al. 2022, arXiv:2209.07819)
 """
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +28,7 @@ import pandas as pd
 from phenorep import alternatives, contracts, statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
+from phenorep.order import natural
 from phenorep.profiles import features
 
 TASK = "match compounds by mechanism of action"
@@ -171,14 +171,9 @@ def _batches(table: pd.DataFrame, several: str) -> list[set[str]]:
     if "Metadata_Batch" not in table:
         return [{""}] * len(table)
     lists = (value if isinstance(value, list | np.ndarray) else [value] for value in table["Metadata_Batch"])
-    found = [sorted(map(str, value), key=_natural) for value in lists]
+    found = [sorted(map(str, value), key=natural) for value in lists]
     # Of an even number of batches there are two in the middle: the lower one, as torch.median gives.
     return [set(names) if several == "all" or len(names) < 2 else {names[(len(names) - 1) // 2]} for names in found]
-
-
-def _natural(name: str) -> list:
-    """Week2 comes before Week10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _shuffled(compounds, mechanisms, pairs, neighbours, permutations: int, seed: int) -> list[float]:

@@ -1,6 +1,5 @@
 """Figures of abnormal images: where on the plates they are, what they look like, and whether their probabilities hold."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from phenorep import statistics
 from phenorep.errors import UserError
+from phenorep.layouts import well_place
 from phenorep.report import abnormality, colours, drawing, images, tables
 from phenorep.report.abnormality import GALLERY, Found
 from phenorep.report.drawing import FAINT, Figure
@@ -24,7 +24,6 @@ HEAD_INCHES = 0.26  # over each group
 STEPS = 31  # of a colour: more look the same and take more space
 # From normal to abnormal: both ends are seen on a light and on a dark page.
 RAMP = ("#5b83bd", "#b0578d", "#ff9a1f")
-_WELL = re.compile(r"([A-Za-z]{1,2})0*(\d{1,3})$")
 
 
 def draw(found: Found, plan: dict, folder: Path) -> Iterator[Figure]:
@@ -32,17 +31,6 @@ def draw(found: Found, plan: dict, folder: Path) -> Iterator[Figure]:
     yield plate_maps(found, folder)
     yield trust(found, folder)
     yield gallery(found, plan, folder)
-
-
-def well_place(well: str) -> tuple[int, int] | None:
-    """Row and column of a well, from 0; None for a name that is not of the form A01 or AA01."""
-    match = _WELL.match(well)
-    if not match or int(match[2]) == 0:
-        return None
-    row = 0
-    for letter in match[1].upper():
-        row = 26 * row + ord(letter) - ord("A") + 1
-    return row - 1, int(match[2]) - 1
 
 
 def plate_maps(found: Found, folder: Path) -> Figure:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from phenorep.layouts import well_place
 from phenorep.report import artefacts, drawing
 from phenorep.report.drawing import FAINT, PALETTE
 
@@ -62,7 +63,7 @@ class Layout:
 def layout(wells: list[str]) -> Layout:
     """The smallest common plate that holds the wells; by the order of their names where these tell no place."""
     places = artefacts._well_places(wells)
-    named = all(artefacts.well_place(well) is not None for well in wells)
+    named = all(well_place(well) is not None for well in wells)
     rows, columns = (max(place[axis] for place in places.values()) + 1 for axis in (0, 1))
     if named:
         rows, columns = next((f for f in FORMATS if rows <= f[0] and columns <= f[1]), (rows, columns))

@@ -78,3 +78,10 @@ def test_controls_that_share_no_position_are_drawn_over_plates():
 def test_an_odd_plate_joins_the_last_group_of_its_position():
     sizes = sorted(len(group) for group in drawn("position", plates(3, GRID[:12])))
     assert set(sizes) == {3}
+
+
+def test_names_of_wells_tell_row_and_column():
+    assert layouts.well_place("A01") == (0, 0)
+    assert layouts.well_place("P24") == (15, 23)
+    assert layouts.well_place("AF48") == (31, 47)
+    assert [layouts.well_place(name) for name in ("well 3", "A", "12", "A00")] == [None] * 4
