@@ -29,7 +29,9 @@ def well_place(well: str) -> tuple[int, int] | None:
 
 
 def of_replicates(treated: pd.DataFrame) -> Layout:
-    """How most pairs of wells of one treatment lie to each other; ``plates`` (on different ones) where nothing tells it.
+    """How most pairs of wells of one treatment lie to each other; ``plates`` (on different ones) where there are no pairs.
+
+    Where no column names treatments, wells at one position of several plates are taken for replicates.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def of_replicates(treated: pd.DataFrame) -> Layout:
     try:
         names = treatments(treated).to_numpy(dtype=str)
     except UserError:
-        return "plates"
+        names = treated["Metadata_Well"].to_numpy(dtype=str)
     wells = pd.DataFrame({"treatment": names, "plate": treated["Metadata_Plate"].to_numpy(dtype=str)})
     wells["well"] = treated["Metadata_Well"].to_numpy(dtype=str)
     wells = wells[wells["treatment"] != ""]

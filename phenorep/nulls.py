@@ -40,19 +40,23 @@ class Null:
     chances: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
     played: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
-    at_most: frozenset[str] = frozenset()  # metrics of which chance is the most that noise gets: a null below it is right
+    # {share: metric}: shares of items that are significant by another metric. Their chance is the most that noise gets, so
+    # that a null below it is right; and what they count is not valid where the other metric is not.
+    shares: dict[str, str] = field(default_factory=dict)
 
     def validity(self, metric: str) -> str:
         """What the null says of a metric's score, one of `evaluations.VALIDITIES`."""
         if len(self.values.get(metric, ())) < 2:
             return NOT_MEASURED
+        if metric in self.shares and self.validity(self.shares[metric]) == NOT_VALID:
+            return NOT_VALID
         excess = self.values[metric] - self.chances[metric]
         error = excess.std(ddof=1) / np.sqrt(len(excess))
         if abs(excess.mean()) <= max(EXCESS, _errors(len(excess)) * error):
             return VALID
         if excess.mean() > 0:
             return NOT_VALID
-        return VALID if metric in self.at_most else BELOW
+        return VALID if metric in self.shares else BELOW
 
     def scores(self, metric: str, settings: str = "") -> list[Score]:
         """Mean and 2.5th to 97.5th percentile over draws; none where the null was not measured."""
@@ -83,7 +87,7 @@ def measure(
     score: Callable[[pd.DataFrame, np.ndarray, CrossFit], dict[str, tuple[float, float]]],
     draws: int,
     seed: int,
-    at_most: frozenset[str] = frozenset(),
+    shares: dict[str, str] | None = None,
 ) -> Null:
     """The null of an evaluation.
 
@@ -102,7 +106,7 @@ def measure(
         How often wells are drawn to play.
     seed
         Of the draws.
-    at_most
+    shares
         See `Null`.
     """
     controls = table[negative].reset_index(drop=True)
@@ -128,7 +132,7 @@ def measure(
     values, chances = ({m: np.array([pair[k] for pair in pairs]) for m, pairs in results_of.items()} for k in (0, 1))
     played = [((~real & (plates == plate)).sum(), (real & (plates == plate)).sum()) for plate in np.unique(plates)]
     played = np.array([pair for pair in played if min(pair) > 0]).reshape(-1, 2)
-    return Null(values, chances, played=played, at_most=at_most)
+    return Null(values, chances, played=played, shares=shares or {})
 
 
 def _errors(draws: int) -> float:

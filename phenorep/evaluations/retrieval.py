@@ -152,7 +152,7 @@ def _activity(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, dr
         partial(_played, config, seed, drawn),
         config.null_draws,
         seed,
-        frozenset({share}),  # of corrected tests
+        {share: metric},
     )
     stated += [f"{metric}: {null.reason}"] if null.reason else []
     value, active = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)

@@ -138,6 +138,8 @@ def _case(measure: Measure) -> _Case | Verdict:
 
 def excluded(row: dict) -> str | None:
     """Why a row can neither win nor bound others; None where it can."""
+    if row["validity"] == NOT_VALID and not row["null"] > row["null_chance"]:
+        return "what it counts is not valid: noise alone gets more than chance by the measure that it is a share of"
     if row["validity"] == NOT_VALID:
         return f"noise alone gets {row['null']:.3f} here, where chance is {row['null_chance']:.3f}"
     if row["leak"] == "control":

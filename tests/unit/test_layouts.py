@@ -25,7 +25,8 @@ def test_replicates_lie_at_one_position_near_each_other_on_a_plate_or_on_differe
     assert layouts.of_replicates(table.assign(Metadata_Compound=anywhere)) == "plate"
     mixed = [number for _ in range(3) for number in generator.permutation(32)]
     assert layouts.of_replicates(table.assign(Metadata_Compound=np.array(mixed).astype(str))) == "plates"
-    assert layouts.of_replicates(table) == "plates"  # nothing names what the wells hold
+    assert layouts.of_replicates(table) == "position"  # nothing names what the wells hold
+    assert layouts.of_replicates(plates(1, GRID)) == "plates"
 
 
 def drawn(layout, table, seed=0) -> list[list[str]]:

@@ -68,7 +68,10 @@ def test_few_draws_must_be_surer_and_a_null_below_an_upper_limit_is_right():
     assert Null({"auc": np.tile(twice, 10)}, {"auc": np.full(20, 0.5)}).validity("auc") == NOT_VALID
     low = {"share": np.tile([0.0, 0.001], 10)}, {"share": np.full(20, 0.05)}
     assert Null(*low).validity("share") == BELOW
-    assert Null(*low, at_most=frozenset({"share"})).validity("share") == VALID
+    assert Null(*low, shares={"share": "map"}).validity("share") == VALID
+    # What is counted by a metric that noise wins is not valid either.
+    high = {"map": np.tile([0.6, 0.61], 10)} | low[0], {"map": np.full(20, 0.5)} | low[1]
+    assert Null(*high, shares={"share": "map"}).validity("share") == NOT_VALID
 
 
 def test_what_positions_do_is_part_of_the_null_of_replicates_at_one_position():
