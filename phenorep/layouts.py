@@ -53,6 +53,13 @@ def of_replicates(treated: pd.DataFrame) -> Layout:
     return "neighbours" if _are_near(wells) else "plate"
 
 
+def shows_positions(layout: Layout, controls: pd.DataFrame) -> bool:
+    """Whether groups of controls, drawn by a layout, share what their positions do to them as replicates do."""
+    if layout == "position":
+        return bool(controls["Metadata_Well"].duplicated().any())
+    return layout == "neighbours" or controls["Metadata_Plate"].nunique() > 1
+
+
 def draw(layout: Layout, controls: pd.DataFrame, kept: int, size: int, fewest: int, seed: list[int]) -> list[list[str]]:
     """Groups of control wells, ``plate/well``, that lie as replicates do: a third of all, half where that is few.
 

@@ -39,6 +39,7 @@ class Null:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     chances: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
+    note: str = ""  # what is not part of the null
     played: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     # {share: metric}: shares of items that are significant by another metric. Their chance is the most that noise gets, so
     # that a null below it is right; and what they count is not valid where the other metric is not.
@@ -132,7 +133,8 @@ def measure(
     values, chances = ({m: np.array([pair[k] for pair in pairs]) for m, pairs in results_of.items()} for k in (0, 1))
     played = [((~real & (plates == plate)).sum(), (real & (plates == plate)).sum()) for plate in np.unique(plates)]
     played = np.array([pair for pair in played if min(pair) > 0]).reshape(-1, 2)
-    return Null(values, chances, played=played, shares=shares or {})
+    note = "" if layouts.shows_positions(layout, controls) else "effects of positions on wells are not part of the null."
+    return Null(values, chances, note=note, played=played, shares=shares or {})
 
 
 def _errors(draws: int) -> float:

@@ -106,7 +106,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     # A fifth of the pairs serves for each draw.
     drawn = partial(_drawn, seed=seed, max_pairs=-(-config.max_pairs // 5))
     null = nulls.measure(chain, table, ~positive, drawn, config.null_draws, seed)
-    stated += [null.reason] if null.reason else []
+    stated += [text for text in (null.reason, null.note) if text]
     unit, units = _units(config, table[positive])
     plates, names = plain(table, "Metadata_Plate"), well_names(table)
     scores, parts = [], [null.details()]

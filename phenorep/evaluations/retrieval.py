@@ -154,7 +154,7 @@ def _activity(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, dr
         seed,
         {share: metric},
     )
-    stated += [f"{metric}: {null.reason}"] if null.reason else []
+    stated += [f"{metric}: {text}" for text in (null.reason, null.note) if text]
     value, active = tested["value"].to_numpy(), (tested["q"] < config.threshold).to_numpy(dtype=float)
     units = tested["unit"].to_numpy(dtype=str)
     shared = {"unit": "compound", "units": len(set(units))}

@@ -86,3 +86,10 @@ def test_names_of_wells_tell_row_and_column():
     assert layouts.well_place("P24") == (15, 23)
     assert layouts.well_place("AF48") == (31, 47)
     assert [layouts.well_place(name) for name in ("well 3", "A", "12", "A00")] == [None] * 4
+
+
+def test_positions_are_shown_where_controls_share_them():
+    assert layouts.shows_positions("position", plates(2, GRID))
+    assert not layouts.shows_positions("position", plates(1, GRID))
+    assert not layouts.shows_positions("plates", plates(1, GRID))
+    assert layouts.shows_positions("neighbours", plates(1, GRID))
