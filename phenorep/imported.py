@@ -141,7 +141,7 @@ def _refined(group: np.ndarray, inner: np.ndarray) -> np.ndarray:
 def _by_plate(table: pd.DataFrame, pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Row numbers (n,) and features (n, F) of each plate, plates and rows sorted, as soon as all of it has been read.
 
-    So a table whose plates lie in their order never stands in memory as a whole; of another one, plates wait for their turn.
+    A table whose plates are in order is never in memory as a whole; in another one, plates wait for their turn.
     """
     names = table["Metadata_Plate"]
     place = {name: number for number, name in enumerate(sorted(set(names), key=natural))}

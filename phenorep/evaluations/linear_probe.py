@@ -78,7 +78,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     items = items.assign(
         truth=labels, predicted=predicted, value=(labels == predicted).astype(float), weight=_weights(labels)
     )
-    # Classes are fixed: that one of them is read better than another is no spread of units.
+    # Classes are fixed: a class that is read better than another does not add to the spread of units.
     low, high = statistics.share_interval(items["value"], units, items["weight"], strata=labels)
     scores = [Score("balanced_accuracy", value, low, high, len(labels), unit=unit, units=len(set(units)))]
     generator, draws = np.random.default_rng(seed), []

@@ -126,7 +126,7 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
 
 
 def _activity(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, drawn: dict) -> tuple[list, list, list]:
-    """Scores, details and what is to be said of treatments against controls."""
+    """Scores, details and reasons for treatments against controls."""
     metric, share = "map_activity", "share_active"
     if not {"Metadata_Treatment", "Metadata_Compound", "Metadata_Perturbation"} & set(table.columns):
         return [], [], [f"{metric}: the dataset has neither Metadata_Compound nor Metadata_Perturbation."]
@@ -184,7 +184,7 @@ def _played(config: Config, seed: int, drawn: dict, table: pd.DataFrame, negativ
 
 
 def _consistency(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int, drawn: dict) -> tuple[list, list, list]:  # noqa: ARG001
-    """The same of mechanisms."""
+    """Scores, details and reasons for compounds of one mechanism against those of others."""
     metric, share = "map_consistency", "share_consistent"
     task, similarity = Consistency(table), similarities(features(table))
     precisions = average_precision.of_lists(similarity, task.lists(task.labels))
@@ -192,7 +192,7 @@ def _consistency(config: Config, inputs: Inputs, table: pd.DataFrame, seed: int,
     if precisions.empty:
         return [], [left], [*task.stated, f"{metric}: {task.nothing}"]
     tested = significance(precisions, config.null_size, seed, drawn)
-    tested["unit"] = tested["item"]  # a mechanism's compounds are ranked against each other: they are no units
+    tested["unit"] = tested["item"]  # a mechanism's compounds are ranked against each other, so they are not independent
     generator, size = np.random.default_rng(seed), max(100, config.null_size // 10)
     draws = {metric: [], share: []}
     for _ in range(config.permutations):

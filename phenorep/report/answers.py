@@ -1,6 +1,6 @@
 """The top of the page: for each task the representation to use, its score, how sure that is, and what to do next.
 
-Answers are a table of their own (`make`), one row for each measure that is judged; the page shows what stands there.
+Answers are a table of their own (`make`), one row for each measure that is judged; the page shows that table.
 """
 
 from collections.abc import Iterable
@@ -108,7 +108,7 @@ def read(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     Damaged
-        If it is no table of answers, or not a whole one.
+        If it is not a whole table of answers.
     """
     try:
         if not Path(path).read_bytes().endswith(b"\n"):

@@ -129,7 +129,7 @@ def cpu_threads():
 
 
 def embedding_threads(wildcards):
-    """Beside a GPU, threads read samples."""
+    """With a GPU, threads read samples."""
     return 8 if gpus(wildcards) else cpu_threads()
 
 
