@@ -152,7 +152,7 @@ def share_interval(
     units, weights
         As of `mean_interval`.
     strata
-        (n,) names of what is fixed, such as the classes of a balanced accuracy: their differences do not count as spread of units.
+        (n,) names of what is fixed, such as the classes of a balanced accuracy: their differences are not spread of units.
     more
         Variance of the mean from another source, such as the draws of what was learnt from, and its degrees of freedom.
 
