@@ -201,7 +201,8 @@ def _reason(case: _Case, word: str, measures: int) -> str:
     if word == CLEAR:
         others = " and above every other method" if case.evidence.others else ""
         absent = [*([] if others else ["no other method"]), *([] if case.bound is not None else ["no control"])]
-        scored = "could be judged" if any(excluded(row) for row in case.measure.rows.to_dict("records")) else "was scored"
+        rivals = [row for row in case.measure.rows.to_dict("records") if row["method"] != case.best["method"]]
+        scored = "could be judged" if any(map(excluded, rivals)) else "was scored"
         return f"Above {_bounds(case)}{others}{f'; {_listed(absent)} {scored}' if absent else ''}."
     found, start = case.evidence, f"{label(case.best)} is the highest, but"
     if found.lacking:
