@@ -115,7 +115,8 @@ def test_page_shows_each_part(run):
     assert "learned × raw" in plain
     assert "over 24 compounds" in plain
     assert "null 0.260 (0.125 to 0.375)" in plain  # in the answers
-    assert plain.count("0.260 (0.125 to 0.375), chance 0.250") == 7  # on the card and in each row of scores
+    assert plain.count("0.260 (0.125 to 0.375), chance 0.250") == 1  # on the card
+    assert plain.count("0.260 (0.125 to 0.375)chance 0.250") == 6  # in each row of scores, in two lines
     assert "One measure is judged on this page" in plain
     assert "the weights cannot be had & <b>that is it</b>" in plain
     assert "takes a week" in plain
