@@ -96,7 +96,7 @@ def make(plan: dict, output: str | Path) -> None:
         If the scores cannot be read.
     """
     judged = judge(plan, contracts.read_scores(plan["files"]["scores"]))
-    rows = [_row(plan, name, item) for name, (_, verdicts) in judged.items() for item in verdicts]
+    rows = [_row(plan, name, item, verdicts) for name, (_, verdicts) in judged.items() for item in verdicts]
     rows += [row for name in judged for row in _unscored(plan, name, {r["evaluation"] for r in rows if r["study"] == name})]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     contracts.write_csv(table.astype({"units": "Int64"}), output)
@@ -126,7 +126,7 @@ def read(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _row(plan: dict, name: str, item: Verdict) -> dict:
+def _row(plan: dict, name: str, item: Verdict, verdicts: list[Verdict]) -> dict:
     measure, best = item.measure, item.best
     declared = tables.constants(plan["config"], "evaluations", measure.evaluation)
     row = {"study": name, "task": declared.get("TASK") or measure.evaluation, "verdict": item.status}
@@ -139,13 +139,15 @@ def _row(plan: dict, name: str, item: Verdict) -> dict:
     if item.bound is not None:
         row |= {"bound": label(item.bound), "bound_value": item.bound["value"]}
     reason = item.reason.rstrip(".").replace(BETWEEN, ", ")
-    return row | {"reason": BETWEEN.join([reason, *_cautions(item, _plates(plan, name, item))])}
+    return row | {"reason": BETWEEN.join([reason, *_cautions(item, _plates(plan, name, item, verdicts))])}
 
 
-def _plates(plan: dict, name: str, item: Verdict) -> int:
-    """On how many plates a measure was scored: those of its control wells, where it has such, else of the data set."""
-    wells = [well for reference in item.measure.references.values() for well in reference.index]
-    if wells:
+def _plates(plan: dict, name: str, item: Verdict, verdicts: list[Verdict]) -> int:
+    """On how many plates a measure was scored: those of the control wells, if it is relative to them; else of the data."""
+    part = item.measure.evaluation, item.measure.subset
+    alike = [v.measure for v in verdicts if (v.measure.evaluation, v.measure.subset) == part]
+    wells = [well for measure in alike for reference in measure.references.values() for well in reference.index]
+    if wells and item.best is not None and item.best["validity"]:
         return len({well.rsplit("/", 1)[0] for well in wells})
     return len(plan["datasets"].get(plan["studies"][name]["dataset"], {}).get("plates", []))
 
