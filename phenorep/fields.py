@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, datasets
+from phenorep import contracts, datasets, notes
 from phenorep.errors import UserError
 from phenorep.imaging import readers
 
@@ -68,10 +68,11 @@ def make(module, config, plate: str, resources: str | Path, on_bad_image: str, o
     """
     if on_bad_image not in ("stop", "exclude"):
         raise UserError(f"preprocess: on_bad_image: '{on_bad_image}' is neither 'stop' nor 'exclude'.")
-    with datasets.named(Path(resources).name):
-        about = module.about(config)
-        table = module.fields(config, plate, Path(resources))
-    table = with_headers(table, about, plate)
+    with notes.kept() as said:
+        with datasets.named(Path(resources).name):
+            about = module.about(config)
+            table = module.fields(config, plate, Path(resources))
+        table = with_headers(table, about, plate)
     bad = table.loc[table["Problem"] != ""]
     if len(bad) and on_bad_image == "stop":
         more = [f"... and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
@@ -87,7 +88,7 @@ def make(module, config, plate: str, resources: str | Path, on_bad_image: str, o
         )
     for problem in bad["Problem"]:
         logging.getLogger(__name__).warning("Plate %s: a field is left out. %s", plate, problem)
-    contracts.write_table(table, output, "fields", {"dataset": Path(resources).name, **about})
+    contracts.write_table(table, output, "fields", {"dataset": Path(resources).name, **about, "notes": said})
 
 
 def with_headers(table: pd.DataFrame, about: dict, plate: str) -> pd.DataFrame:

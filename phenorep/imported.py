@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, records
+from phenorep import contracts, notes, records
 from phenorep.errors import NotRun, UserError
 from phenorep.order import natural
 from phenorep.undefined import Summary, filled
@@ -42,7 +42,7 @@ def make(module, config, output: str | Path) -> None:
     UserError
         If the table has no numeric column, or table and keys do not fit together.
     """
-    with records.kept_in([output]):
+    with records.kept_in([output]), notes.kept() as said:
         table, rows = _sited(module.metadata(config))
         names, text = module.feature_names(config)
         source = str(module.sources(config)[0])
@@ -69,7 +69,7 @@ def make(module, config, output: str | Path) -> None:
             "filled": {name: gaps[name] for name in kept if gaps[name]},
             "rows": rows,
         }
-        about = {"encoder": _origin(module.about(config), source), "blocks": {BLOCK: facts}}
+        about = {"encoder": _origin(module.about(config), source), "blocks": {BLOCK: facts}, "notes": said}
         with contracts.table_writer(output, "embeddings", about) as write:
             for numbers, values in _by_plate(table, module.values(config, names)):
                 features = filled(_defined(values[:, usable]))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from phenorep import contracts
+from phenorep.order import natural
 from phenorep.report import tables
 
 FEATURES_SHOWN = 20
@@ -103,6 +104,32 @@ def features(files: dict) -> list[dict]:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - FEATURES_SHOWN} more" if len(names) > FEATURES_SHOWN else ""
     return ", ".join(names[:FEATURES_SHOWN]) + more
+
+
+def read_with_notes(files: dict) -> list[dict]:
+    """What was said while tables and images were read (`phenorep.notes`), warnings first; the same note once.
+
+    Returns
+    -------
+    list of dict
+        ``dataset, text, check, scope``: the scope names the plates of a note that does not hold for all of them.
+    """
+    kept: dict[tuple, set[str]] = {}
+    plates: dict[str, set[str]] = {}
+    for kind in ("fields", "profiles"):  # features that were computed elsewhere have no fields
+        for entry in files.get(kind, []):
+            if tables.not_run(entry["path"]) is not None:
+                continue
+            plate = entry.get("plate", "")
+            if kind == "fields":
+                plates.setdefault(entry["dataset"], set()).add(plate)
+            for note in contracts.about(entry["path"]).get("notes") or ():
+                kept.setdefault((not note["check"], entry["dataset"], note["text"]), set()).add(plate)
+    rows = []
+    for (unchecked, dataset, text), where in sorted(kept.items(), key=lambda pair: pair[0][0]):
+        scope = "" if where >= plates.get(dataset, {""}) else ", ".join(sorted(where, key=natural))
+        rows.append({"dataset": dataset, "text": text, "check": not unchecked, "scope": scope})
+    return rows
 
 
 def notes(files: list[dict]) -> list[dict]:

@@ -131,6 +131,7 @@ def _gaps(plan: dict, undrawn: list[dict]) -> dict:
         "undrawn": undrawn,
         "features": gaps.features(files),
         "notes": gaps.notes(files.get("details", [])),
+        "reading": gaps.read_with_notes(files),
     }
 
 

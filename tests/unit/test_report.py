@@ -291,3 +291,21 @@ def test_mean_over_many_settings_is_judged_by_what_all_have(run):
     assert len(behind) == 6
     assert judged[0].rows.loc[0, "value"] == pytest.approx(0.82)
     assert len(judged[0].units["learned", "raw"]) == 5
+
+
+def test_how_tables_were_read_is_said_on_the_page(tmp_path):
+    entries = []
+    for plate, said in (
+        ("P2", [("a blank was taken off", False)]),
+        ("P10", [("a blank was taken off", False), ("doses", True)]),
+    ):
+        path = str(tmp_path / f"{plate}.parquet")
+        fields = pd.DataFrame({"Metadata_Plate": [plate], "Metadata_Well": "A01", "Metadata_Site": "1", "Problem": ""})
+        notes = [{"text": text, "check": check} for text, check in said]
+        contracts.write_table(fields, path, "fields", {"notes": notes})
+        entries.append({"dataset": "mine", "plate": plate, "path": path})
+    rows = gaps.read_with_notes({"fields": entries})
+    assert rows == [
+        {"dataset": "mine", "text": "doses", "check": True, "scope": "P10"},
+        {"dataset": "mine", "text": "a blank was taken off", "check": False, "scope": ""},
+    ]

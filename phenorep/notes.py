@@ -1,0 +1,42 @@
+"""What was read in a way that the user should know: said in the log, kept with the table that it led to, shown on the page.
+
+Readers say it where they notice it, whatever calls them. A job keeps what was said as ``notes`` among the facts of its
+table; `phenorep plan` says it before anything runs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_KEPT: ContextVar[list[dict] | None] = ContextVar("notes", default=None)
+
+
+def say(text: str) -> None:
+    """Tell what was read in which way, once in a job: a blank taken off a name, columns that are no features."""
+    _add(text, False)
+
+
+def warn(text: str) -> None:
+    """Tell what is probably not meant, though it can be read: the page shows it beside its answers."""
+    _add(text, True)
+
+
+@contextmanager
+def kept() -> Iterator[list[dict]]:
+    """Collect what is said inside the block: a list, in order, of {"text": ..., "check": whether it is a warning}."""
+    notes: list[dict] = []
+    token = _KEPT.set(notes)
+    try:
+        yield notes
+    finally:
+        _KEPT.reset(token)
+
+
+def _add(text: str, check: bool) -> None:
+    note = {"text": text, "check": check}
+    notes = _KEPT.get()
+    if notes is not None:
+        if note in notes:
+            return
+        notes.append(note)
+    print(f"WARNING: {text}" if check else text)
