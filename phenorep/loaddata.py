@@ -186,10 +186,13 @@ def _separator(file: Path) -> str:
 def _text(column: pd.Series) -> pd.Series:
     """A column as text: missing is empty, and whole numbers (also those that gaps made fractions) have no point."""
     if pd.api.types.is_float_dtype(column):
-        return column.map(
-            lambda value: "" if pd.isna(value) else f"{value:.0f}" if value == round(value) else repr(float(value))
+        # In the digits of its own type: 0.1 of 32 bits is not 0.10000000149.
+        values = column.to_numpy(
+            dtype=column.dtype.numpy_dtype if hasattr(column.dtype, "numpy_dtype") else None, na_value=np.nan
         )
-    return column.astype("str").fillna("").str.strip()
+        texts = ["" if np.isnan(x) else str(x) if np.isinf(x) or x != np.round(x) else f"{x:.0f}" for x in values]
+        return pd.Series(texts, index=column.index, dtype="str")
+    return column.astype("str").fillna("")
 
 
 def _no_column(path: str, column: str, known) -> UserError:

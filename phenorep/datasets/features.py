@@ -37,7 +37,7 @@ class Config(Experiment):
 
 def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
-    names = loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]
+    names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
     return sorted(set(names), key=natural)
 
 
@@ -79,10 +79,8 @@ def metadata(config: Config) -> pd.DataFrame:
     """
     ours = loaddata.columns(config.table, "table", config.rename)
     _check_renamed(config, ours)
-    rules = (config.negative_control, config.positive_control)
-    asked = {column for rule in rules for column in rule or {}} | {(config.batch_from or {}).get("column")}
-    wanted = [new for name, new in ours.items() if new.startswith(CARRIED) or new in asked]
-    table = loaddata.read(config.table, "table", config.rename, only=[*wanted, "Metadata_Plate", "Metadata_Well"])
+    wanted = [new for name, new in ours.items() if new.startswith(CARRIED) or new in config.asked()]
+    table = experiment.read(config, "table", only=[*wanted, "Metadata_Plate", "Metadata_Well"])
     for column in ("Metadata_Plate", "Metadata_Well"):
         if (table[column] == "").any():
             row = int(np.argmax(table[column] == ""))
@@ -92,7 +90,7 @@ def metadata(config: Config) -> pd.DataFrame:
     table = experiment.describe(config, table, config.table, list(dict.fromkeys(table["Metadata_Plate"])))
     if len(table) > rows:
         print(f"{config.plate_map} names {len(table) - rows} wells that {config.table} does not have")
-    table = experiment.with_numbers(table.iloc[:rows].reset_index(drop=True), config.table)
+    table = table.iloc[:rows].reset_index(drop=True)
     return table[[name for name in table if name.startswith(CARRIED)]].copy()
 
 

@@ -40,7 +40,7 @@ class Config(Imaged):
 
 def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
-    names = loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]
+    names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
     known = sorted(set(names), key=natural)
     for name in known:
         check_name(name, "plate", f"{config.table}: Metadata_Plate")
@@ -86,7 +86,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     known = plates(config)
     if plate not in known:
         raise UserError(f"{config.table}: there is no plate '{plate}'. {plugins.suggest(plate, known)}")
-    table = loaddata.read(config.table, "table", config.rename)
+    table = experiment.read(config, "table")
     loaddata.need(config.table, table, ("Metadata_Plate", "Metadata_Well"))
     channels = _channels(config, list(table.columns))
     loaddata.normalise_wells(table, config.table)
@@ -96,7 +96,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     # Of all plates: a rule for controls that matches no row of the whole table is a mistake, on one plate it is none.
     table = experiment.describe(config, table, config.table, names)
     _check_renamed(config)
-    table = experiment.of_plate(table, plate, config.table)
+    table = experiment.of_plate(table, plate)
     for site in set(table["Metadata_Site"]) - {""}:
         check_name(site, "site", f"{config.table}: Metadata_Site")
     table = _with_paths(config, table, channels)
