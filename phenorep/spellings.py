@@ -153,8 +153,9 @@ def _joined(counts: Counter, where: str, policy: str) -> dict[str, str]:
     if twins and policy == "exact":
         first, second = sorted(twins[0], key=lambda text: (-counts[text], natural(text)))[:2]
         more = f" So are {len(twins) - 1} more names." if len(twins) > 1 else ""
+        rows = f"{counts[first]} row{'s' if counts[first] > 1 else ''}"
         raise UserError(
-            f"{where}: {first!r} ({counts[first]} row{'s' if counts[first] > 1 else ''}) and {second!r} ({counts[second]}) differ only in "
+            f"{where}: {first!r} ({rows}) and {second!r} ({counts[second]}) differ only in "
             f"{' and '.join(differences(first, second))}.{more} Write each name in one way, or say 'names: folded' in the "
             "dataset, which joins such spellings, or 'names: distinct' if they are different things."
         )
