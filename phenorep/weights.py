@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from phenorep import encoders, plugins
+from phenorep import encoders, plugins, weight_packages
 from phenorep.errors import NotRun, UserError
 
 TORCHVISION = "torchvision/"
@@ -70,25 +70,19 @@ def widen(network: nn.Module, channels: int) -> None:
     """
     if channels == 3:
         return
-    for owner in network.modules():
-        for name, layer in owner.named_children():
-            if isinstance(layer, nn.Conv2d) and layer.in_channels == 3 and layer.groups == 1:
-                planes = torch.arange(channels) % 3
-                with torch.random.fork_rng(devices=[]):
-                    wide = nn.Conv2d(
-                        channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
-                        bias=layer.bias is not None, padding_mode=layer.padding_mode,
-                    )  # fmt: skip
-                wide.weight.data = layer.weight.data[:, planes] * (3 / channels)
-                if layer.bias is not None:
-                    wide.bias.data = layer.bias.data
-                setattr(owner, name, wide)
-                return
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.in_channels == 3 and layer.groups == 1:
+            # In place: a layer of timm's own kind pads in its own way.
+            layer.in_channels = channels
+            layer.weight = nn.Parameter(layer.weight.data[:, torch.arange(channels) % 3] * (3 / channels))
+            return
     raise UserError("channel_mode: adapt needs a backbone whose first layer is a convolution; use channel_mode: separate.")
 
 
-def colours(name: str) -> dict:
-    """Scaling that the publisher of the weights of a backbone used, for red, green and blue in 0 to 1."""
+def colours(name: str, source: str = "download") -> dict:
+    """Scaling that the publisher of the weights of a backbone used, for red, green and blue in 0 to 1 (or `maximum`)."""
+    if source == "package":
+        return weight_packages.PACKAGED[name]
     if name.startswith(TORCHVISION):
         import torchvision
 
@@ -102,10 +96,37 @@ def colours(name: str) -> dict:
     return {"mean": list(published.mean), "std": list(published.std)}
 
 
-def check_source(source: str) -> None:
-    """Raise `UserError` unless weights can come from there: ``download``, ``none`` or a local file."""
-    if source not in ("download", "none") and not Path(source).is_file():
-        raise UserError(f"weights: there is no file {source}. Give the path of the weights, 'download' or 'none'.")
+def check_source(source: str, name: str) -> None:
+    """Raise `UserError` unless a backbone's weights can come from there: ``download``, ``package``, ``none`` or a file."""
+    if source == "package" and name not in weight_packages.PACKAGED:
+        raise UserError(
+            f"weights: package: there is none with weights of '{name}'; there is one of "
+            f"{', '.join(weight_packages.PACKAGED)}. Choose that backbone, or 'download', or give the path of the weights."
+        )
+    if source not in ("download", "package", "none") and not Path(source).is_file():
+        raise UserError(
+            f"weights: there is no file {source}. Give the path of the weights, 'download', 'package' or 'none'."
+        )
+
+
+def put(network: nn.Module, source: str, name: str) -> None:
+    """Put a backbone's published weights into a network: ``download``, ``package``, or the path of a file.
+
+    Raises
+    ------
+    NotRun
+        If they cannot be had.
+    UserError
+        If they do not fit the network.
+    """
+    if source == "download":
+        download(network, name)
+    elif source == "package":
+        check_source(source, name)
+        path = weight_packages.path()
+        _fill(network, {weight_packages.timm_name(key): value for key, value in _read(path).items()}, path, name)
+    else:
+        load(network, source, name)
 
 
 def load(network: nn.Module, path: str | Path, name: str) -> None:
@@ -116,7 +137,7 @@ def load(network: nn.Module, path: str | Path, name: str) -> None:
     UserError
         If there is no such file, it is damaged, or its weights are not those of this backbone.
     """
-    check_source(str(path))
+    check_source(str(path), name)
     _fill(network, unwrapped(_read(path), set(network.state_dict())), path, name)
 
 
@@ -148,7 +169,7 @@ def start(network: nn.Module, name: str, source: str, channels: int, remedy: str
     name
         The backbone.
     source
-        ``download``, or a local file.
+        ``download``, ``package``, or a local file.
     remedy
         What to set where the weights are of another image size; ends the message.
 
@@ -160,10 +181,7 @@ def start(network: nn.Module, name: str, source: str, channels: int, remedy: str
         If they do not fit the network.
     """
     published = architecture(name)
-    if source == "download":
-        download(published, name)
-    else:
-        load(published, source, name)
+    put(published, source, name)
     tensors, own = published.state_dict(), network.state_dict()
     for key, tensor in tensors.items():
         if tensor.ndim == 4 and tensor.shape[1] == 3 and own[key].shape[1] == channels != 3:

@@ -107,7 +107,7 @@ class Recipe(recipes.Recipe):
     def check(cls, config: Config) -> None:
         """Architecture and file of the weights must be there."""
         super().check(config)
-        weights.check_source(config.weights)
+        weights.check_source(config.weights, config.backbone)
 
     @classmethod
     def label_column(cls, config: Config, columns: list[str], samples: str) -> str | None:

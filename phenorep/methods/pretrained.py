@@ -24,7 +24,7 @@ class Config(recipes.EncoderConfig):
     """Keys of a backbone with published weights."""
 
     backbone: str = "resnet18"  # a name of timm, or torchvision/NAME; with timm a tag (resnet18.a1_in1k) names the weights
-    weights: str = "download"  # a local file where there is no network; none for an untrained network
+    weights: str = "download"  # a local file; package: those of tf_efficientnet_lite0, which are installed; none: untrained
     channel_mode: Literal["separate", "adapt"] = "separate"  # adapt is C times faster and mixes channels early
     scaling: Literal["plate", "range"] | dict = "range"  # any of {clip, maximum, order, mean, std}, if not as published
     resize: int | None = None  # pixels of the shorter side: what the weights were trained on, if samples are smaller
@@ -101,7 +101,7 @@ class Recipe(recipes.Recipe):
         """Architecture and file of the weights must be there."""
         if not config.backbone.startswith(weights.TORCHVISION):  # whose names are known by an import alone
             super().check(config)
-        weights.check_source(config.weights)
+        weights.check_source(config.weights, config.backbone)
 
     @classmethod
     def build_encoder(cls, config: Config, channels: int, size: tuple[int, int]) -> nn.Module:
@@ -127,14 +127,11 @@ class Recipe(recipes.Recipe):
             scaling = {key: value for key, value in config.scaling.items() if key not in ("order", "clip")}
             self.encoder.set_colours(**scaling)
         elif config.scaling == "range" and config.weights != "none":
-            self.encoder.set_colours(**weights.colours(config.backbone))
+            self.encoder.set_colours(**weights.colours(config.backbone, config.weights))
         if config.weights == "none":
             return
         network = weights.architecture(config.backbone)
-        if config.weights == "download":
-            weights.download(network, config.backbone)
-        else:
-            weights.load(network, config.weights, config.backbone)
+        weights.put(network, config.weights, config.backbone)
         if not self.encoder.separate:
             weights.widen(network, len(self.channels))
         self.encoder.network.load_state_dict(network.state_dict())

@@ -6,7 +6,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from phenorep import contracts, encoders, pretrain, weights
+from phenorep import contracts, encoders, pretrain, weight_packages, weights
 from phenorep.errors import UserError
 from tests.unit import made_samples
 
@@ -198,3 +198,52 @@ def test_adapted_network_takes_three_channels_as_red_green_blue(tmp_path):
 def test_wrong_scaling_is_named(tmp_path, files, scaling, message):
     with pytest.raises(UserError, match=message):
         pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "pretrained", {"scaling": scaling}))
+
+
+PACKAGED = {"backbone": "tf_efficientnet_lite0", "weights": "package"}
+
+
+def test_weights_of_a_package(tmp_path, files):
+    """Each of the package's layers has its place, in timm's order; colours are scaled as they were trained."""
+    saved = torch.load(weight_packages.path(), weights_only=True)
+    network = timm.create_model("tf_efficientnet_lite0").state_dict()
+    assert [weight_packages.timm_name(name) for name in saved] == list(network)
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "pretrained", PACKAGED))
+    encoder = encoders.Encoder.load(tmp_path / "encoder.safetensors")
+    stored = encoder.network.network.state_dict()
+    assert all(torch.equal(value, stored[weight_packages.timm_name(name)]) for name, value in list(saved.items())[:-2])
+    shown = []
+    encoder.network.network.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
+    encoder.embed(torch.full((1, 2, 64, 64), 200, dtype=torch.uint8), torch.zeros(1, 2), torch.ones(1, 2))
+    torch.testing.assert_close(shown[0], torch.full((2, 3, 64, 64), (200 - 127) / 128))
+
+
+def test_weights_of_a_package_are_those_of_the_shared_file(shared_data):
+    shared = load_file(shared_data / "weights" / "efficientnet_lite0_imagenet.safetensors")
+    network = weights.architecture("tf_efficientnet_lite0")
+    weights.put(network, "package", "tf_efficientnet_lite0")
+    tensors = network.state_dict()
+    assert all(torch.equal(tensors[name], value) for name, value in shared.items())
+
+
+@pytest.mark.parametrize(
+    "name", ["_conv_stem", "_blocks.16._bn1.weight", "_blocks.0._expand_conv.weight", "_blocks.1._bn9.bias"]
+)
+def test_a_layer_that_the_package_does_not_have_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name!r} is no layer"):
+        weight_packages.timm_name(name)
+
+
+def test_a_backbone_without_a_package():
+    with pytest.raises(UserError, match="there is none with weights of 'resnet18'; there is one of tf_efficientnet_lite0"):
+        weights.check_source("package", "resnet18")
+
+
+def test_a_widened_layer_pads_as_before():
+    """timm's networks with TensorFlow's weights pad by the size of the image."""
+    network = weights.architecture("tf_efficientnet_lite0").eval()
+    grey = torch.rand(1, 1, 33, 33)
+    with torch.inference_mode():
+        expected = network(grey.repeat(1, 3, 1, 1))
+        weights.widen(network, 6)
+        torch.testing.assert_close(network(grey.repeat(1, 6, 1, 1)), expected)
