@@ -15,10 +15,12 @@ import pandas as pd
 
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import plain
+from phenorep.quality import exchanges
 from phenorep.quality.annotations import ABNORMAL, NORMAL, QUALITY
 
 SPLIT = "Split_Quality"
 _REMEDY = "Mark images on the page of `snakemake annotate` and name the exported file under 'annotations:'."
+_ATTEMPTS = 20  # draws of groups, of which the first that gives the numbers asked for is taken
 _TEST, _DRAW, _SHUFFLE, _FOLDS = range(4)  # each kind of drawing has random numbers of its own
 
 
@@ -262,13 +264,8 @@ def _divided(config: LabelConfig, judged: Labelled, seed: int, stated: list[str]
     names, codes = np.unique(judged.groups, return_inverse=True)
     each = np.stack([np.bincount(codes[judged.abnormal == kind], minlength=len(names)) for kind in (False, True)], axis=1)
     generator = np.random.default_rng([seed, _TEST])
-    chosen, have = np.zeros(len(names), bool), np.zeros(2, int)
-    # Groups are large and small: a group that would leave too little to learn from is passed over.
-    left = np.maximum(1, (totals - held) // 2)
-    for group in generator.permutation(len(names)):
-        helps = ((each[group] > 0) & (have < held)).any()
-        if helps and (totals - have - each[group] >= left).all():
-            chosen[group], have = True, have + each[group]
+    chosen = _drawn_groups(config, each, wanted, held, generator, stated)
+    have = each[chosen].sum(axis=0)
     if (have == 0).any():
         kind = (NORMAL, ABNORMAL)[int(np.argmin(have))]
         raise NotRun(
@@ -285,6 +282,34 @@ def _divided(config: LabelConfig, judged: Labelled, seed: int, stated: list[str]
     if tested.sum() < config.test:
         stated.append(f"test: {config.test} asked for; {tested.sum()} can be tested with enough left to learn from.")
     return np.flatnonzero(~chosen[codes]), np.concatenate(test)
+
+
+def _drawn_groups(config: LabelConfig, each: np.ndarray, wanted, held, generator, stated: list[str]) -> np.ndarray:
+    """Groups whose samples may be tested, (G,) bool: drawn at random, then exchanged until enough is left to learn from."""
+    totals = each.sum(axis=0)
+    shares = np.full(2, 0.5) if config.balance else totals / totals.sum()
+    learnt = np.minimum(np.ceil(shares * _learnt(config) - 1e-9).astype(int), totals - wanted)
+    best, least = None, 0
+    for _ in range(_ATTEMPTS):
+        chosen, have = np.zeros(len(each), bool), np.zeros(2, int)
+        # Groups are large and small: a group that would leave too little to learn from is passed over.
+        left = np.maximum(1, (totals - held) // 2)
+        for group in generator.permutation(len(each)):
+            helps = ((each[group] > 0) & (have < held)).any()
+            if helps and (totals - have - each[group] >= left).all():
+                chosen[group], have = True, have + each[group]
+        if (have == 0).any():
+            return chosen
+        moved, lacking = exchanges.exchanged(each, chosen, learnt, wanted)
+        if best is None or lacking < least:
+            best, least, count = moved, lacking, int((moved != chosen).sum())
+        if not least:
+            break
+    if count:
+        stated.append(
+            f"{count} groups ({config.groups or 'samples'}) were moved between what is learnt from and what is tested."
+        )
+    return best
 
 
 def _wanted(config: LabelConfig, totals: np.ndarray) -> np.ndarray:

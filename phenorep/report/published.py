@@ -1,6 +1,6 @@
 """What a study published beside what is measured here; the format of the files stands in `phenorep.published`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ COLUMNS = (
 )
 UNIQUE = ["table", "row", "weak_label", "metric", "settings", "statistic"]
 STATISTICS = ("stated", "best", "mean")
+# Where labelled samples are few, a figure is compared with that of the nearest number of labels, if it is so near.
+LABELS, NEAR = "labels", 0.05
 FEWEST_ORDERED = 3  # figures whose order is compared
 FINAL = ("value", "low", "high", "leak", "trained_on", "control")
 
@@ -34,7 +36,8 @@ class Beside:
     where epochs were saved), ``difference`` (points), ``words``, ``leak``, ``trained_on``, ``control``. Where figures have
     settings, ``groups`` holds the same rows by table and settings: ``title, metrics, lines`` (dicts of ``name`` and
     ``cells``, {metric: row}), ``measured`` (whether any is), ``words`` (why others are not), ``figures`` (how many are
-    published), ``numbers`` (of items) and ``order`` ({metric: rank correlation of published and measured, of how many}).
+    published), ``numbers`` (of items), ``nearest`` (settings that were measured in place of the published ones) and ``order``
+    ({metric: rank correlation of published and measured, of how many}).
     """
 
     sources: list[str]
@@ -93,7 +96,7 @@ def compare(name: str, study: dict, measures: list[Measure], along: pd.DataFrame
         All studies of the run: another one may hold the counterpart.
     """
     table = read(study["published"], FOLDER)
-    found = _measured(study, measures, {(row.metric, row.settings) for row in table.itertuples()})
+    found = _measured(study, measures, dict.fromkeys((row.metric, row.settings) for row in table.itertuples()))
     rows = [_row(merged, name, study, found, along, studies) for merged in _merged(table)]
     others = _others(table, found)
     evaluations = list(dict.fromkeys(measure.evaluation for measure, _ in found.values()))
@@ -101,7 +104,7 @@ def compare(name: str, study: dict, measures: list[Measure], along: pd.DataFrame
     return Beside(list(dict.fromkeys(table["source"])), evaluations, rows, others, groups)
 
 
-def _measured(study: dict, measures: list[Measure], wanted: set[tuple[str, str]]) -> dict[tuple, tuple[Measure, dict]]:
+def _measured(study: dict, measures: list[Measure], wanted: Iterable[tuple[str, str]]) -> dict[tuple, tuple[Measure, dict]]:
     """Final scores by (metric, settings, method, profile, what was held out) of the published metrics and settings.
 
     Where several evaluations have the same, it is the one that stands first in the study.
@@ -110,13 +113,28 @@ def _measured(study: dict, measures: list[Measure], wanted: set[tuple[str, str]]
     own = {}
     for measure in sorted(measures, key=lambda measure: order[measure.evaluation]):
         key = measure.metric, conditions.same(measure.settings)
-        if key in wanted and not measure.subset and own.setdefault(key, measure).evaluation == measure.evaluation:
+        if not measure.subset and own.setdefault(key, measure).evaluation == measure.evaluation:
             own[key] = measure
+    own = {key: near for key in wanted if (near := _nearest(key, own)) is not None}
     return {
         (*key, row["method"], row["profile"], row.get("variant", "")): (measure, row)
         for key, measure in own.items()
         for row in measure.rows.to_dict("records")
     }
+
+
+def _nearest(key: tuple[str, str], measures: dict[tuple, Measure]) -> Measure | None:
+    """The measure of these metric and settings, else of the nearest number of labels, if that is within `NEAR` of it."""
+    if key in measures:
+        return measures[key]
+    metric, settings = key
+    rest, wanted = conditions.split(settings, LABELS)
+    distances = {}
+    for (other, text), measure in measures.items():
+        others_rest, number = conditions.split(text, LABELS)
+        if (other, others_rest) == (metric, rest) and abs(number - wanted) <= NEAR * wanted:
+            distances[abs(number - wanted)] = measure
+    return distances[min(distances)] if distances else None
 
 
 def _merged(table: pd.DataFrame) -> Iterator[dict]:
@@ -136,11 +154,13 @@ def _row(published: dict, name: str, study: dict, found: dict, along: pd.DataFra
     measure, final = found.get((published["metric"], published["settings"], *pair, ""), (None, None))
     if final is None:
         return row | _blank(_why_not(pair, name, study, studies))
-    row |= _final(final)
+    row |= _final(final) | {"nearest": measure.settings if conditions.same(measure.settings) != row["settings"] else ""}
     row |= _same_statistic(published["statistic"], pair, measure, along)
     value = row["same"] if row["same"] is not None else row["final"]
-    words = "inside" if low <= value <= high else "above" if value > high else "below"
-    return row | {"difference": 100 * (value - published["value"]), "words": f"{words} the published interval"}
+    words = f"{'inside' if low <= value <= high else 'above' if value > high else 'below'} the published interval"
+    if row["nearest"]:
+        words += f"; measured: {row['nearest']}, the nearest there is"
+    return row | {"difference": 100 * (value - published["value"]), "words": words}
 
 
 def _final(final: dict) -> dict:
@@ -256,5 +276,6 @@ def _group(tables: str, settings: str, lines: dict[tuple, dict[str, dict]]) -> d
         "words": ", ".join(dict.fromkeys(row["words"] for row in cells if row["final"] is None)),
         "figures": sum(row["value"] is not None for row in cells),
         "numbers": {kind: ", ".join(map(str, found)) for kind, found in numbers.items()},
+        "nearest": "; ".join(dict.fromkeys(row["nearest"] for row in cells if row.get("nearest"))),
         "order": order,
     }

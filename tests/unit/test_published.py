@@ -216,6 +216,24 @@ def test_an_evaluation_that_stands_later_in_the_study_is_not_compared(plan, tmp_
     assert beside.rows[0]["final"] > 0
 
 
+@pytest.mark.parametrize(("labels", "nearest"), [(350, ""), (348, "labels=348"), (340, "labels=340"), (300, None)])
+def test_the_nearest_number_of_labels_is_compared_and_named(plan, tmp_path, labels, nearest):
+    rows = pd.read_csv(tmp_path / "made.csv", dtype=str, keep_default_na=False).assign(settings="labels=350")
+    rows[rows["metric"] == "nsc"].drop_duplicates("row").to_csv(tmp_path / "made.csv", index=False)
+    scores = contracts.read_scores(tmp_path / "scores.csv")
+    far = scores.assign(settings="labels=100", value=0.0)
+    contracts.write_scores(pd.concat([far, scores.assign(settings=f"labels={labels}")]), tmp_path / "scores.csv")
+    beside = compared(plan)
+    row = next(row for row in beside.rows if row["method"] == "other")
+    if nearest is None:
+        assert row["final"] is None
+    else:
+        assert row["final"] > 0
+        assert row["nearest"] == nearest
+        assert ("the nearest there is" in row["words"]) == bool(nearest)
+        assert beside.groups[0]["nearest"] == nearest
+
+
 def text_of(plan: dict, folder: Path) -> str:
     make_page(plan, str(folder / "page.html"), str(folder / "figures"))
     plain = re.sub(r"<svg.*?</svg>", "", (folder / "page.html").read_text(), flags=re.DOTALL)

@@ -208,3 +208,22 @@ def test_a_search_chooses_by_folds_of_whole_groups_inside_the_first_draw():
 def test_wrong_keys_are_named(keys, message):
     with pytest.raises(ValueError, match=message):
         LabelConfig(**keys)
+
+
+@pytest.mark.parametrize("wells", [20, 60, 200])
+def test_the_numbers_asked_for_are_reached_with_whole_wells(wells):
+    """As many labels as are learnt from and tested, none to spare: the study hcs_qc has 240 of each kind."""
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        share = generator.dirichlet(np.full(wells, 0.7))  # abnormal cells lie together
+        well = np.concatenate([generator.integers(wells, size=240), generator.choice(wells, 240, p=share)])
+        samples = table(count=480).assign(
+            Metadata_Well=[f"A{number:02d}" if number < 100 else f"B{number - 99:02d}" for number in well],
+            Label_Quality=["normal"] * 240 + ["abnormal"] * 240,
+        )
+        made = design(samples, seed=seed, labels=(350, 100), test=130)
+        assert made.counts == (350, 100)
+        assert len(made.test) >= 126
+        assert len(made.test) == 130 or wells == 20
+        assert not set(made.judged.groups[made.test]) & set(made.known.groups[made.pool])
+        assert any("groups (Metadata_Well) were moved" in text for text in made.stated)
