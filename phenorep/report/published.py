@@ -36,7 +36,7 @@ class Beside:
     where epochs were saved), ``difference`` (points), ``words``, ``leak``, ``trained_on``, ``control``. Where figures have
     settings, ``groups`` holds the same rows by table and settings: ``title, metrics, lines`` (dicts of ``name`` and
     ``cells``, {metric: row}), ``measured`` (whether any is), ``words`` (why others are not), ``figures`` (how many are
-    published), ``numbers`` (of items), ``nearest`` (settings that were measured in place of the published ones) and ``order``
+    published), ``numbers`` (of items), ``nearest`` (settings that were measured in place of the published ones), ``order``
     ({metric: rank correlation of published and measured, of how many}).
     """
 
