@@ -1,7 +1,7 @@
 """Published weights: fetched, or read from a local file of any usual layout, and put into a network strictly."""
 
 import argparse
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import torch
 from torch import nn
@@ -124,7 +124,7 @@ def put(network: nn.Module, source: str, name: str) -> None:
     elif source == "package":
         check_source(source, name)
         path = weight_packages.path()
-        _fill(network, {weight_packages.timm_name(key): value for key, value in _read(path).items()}, path, name)
+        _fill(network, {weight_packages.timm_name(key): value for key, value in read(path).items()}, path, name)
     else:
         load(network, source, name)
 
@@ -138,7 +138,7 @@ def load(network: nn.Module, path: str | Path, name: str) -> None:
         If there is no such file, it is damaged, or its weights are not those of this backbone.
     """
     check_source(str(path), name)
-    _fill(network, unwrapped(_read(path), set(network.state_dict())), path, name)
+    _fill(network, unwrapped(read(path), set(network.state_dict())), path, name)
 
 
 def download(network: nn.Module, name: str) -> None:
@@ -154,7 +154,7 @@ def download(network: nn.Module, name: str) -> None:
     except UserError:
         raise
     except Exception as error:  # each library and each kind of missing network raises its own
-        raise NotRun(f"the weights of {name} cannot be downloaded ({type(error).__name__}: {_short(error)})") from error
+        raise NotRun(f"the weights of {name} cannot be downloaded ({type(error).__name__}: {short(error)})") from error
     _fill(network, unwrapped(tensors, set(network.state_dict())), f"published weights of {name}", name)
 
 
@@ -182,7 +182,20 @@ def start(network: nn.Module, name: str, source: str, channels: int, remedy: str
     """
     published = architecture(name)
     put(published, source, name)
-    tensors, own = published.state_dict(), network.state_dict()
+    _show_grey(network, published.state_dict(), channels, remedy)
+
+
+def start_with(
+    network: nn.Module, name: str, tensors: dict[str, torch.Tensor], place: str, channels: int, remedy: str
+) -> None:
+    """As `start`, with the tensors of a file; `place` names file and entry for messages."""
+    published = architecture(name)
+    _fill(published, tensors, place, name)
+    _show_grey(network, published.state_dict(), channels, remedy)
+
+
+def _show_grey(network: nn.Module, tensors: dict[str, torch.Tensor], channels: int, remedy: str) -> None:
+    own = network.state_dict()
     for key, tensor in tensors.items():
         if tensor.ndim == 4 and tensor.shape[1] == 3 and own[key].shape[1] == channels != 3:
             tensors[key] = tensor.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1) / channels
@@ -207,18 +220,29 @@ def _fetch(name: str) -> dict[str, torch.Tensor]:
     return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """An error's text on a line of at most 200 characters."""
     return " ".join(str(error).split())[:200]
 
 
-def _read(path: str | Path) -> dict:
+def read(path: str | Path) -> dict:
+    """What a file of weights holds: safetensors, or what torch saved; nothing in it is run.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it is damaged or holds more than weights and the arguments of a training.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"weights: there is no file {path}. Give the path of the weights.")
     try:
         if str(path).endswith(".safetensors"):
             from safetensors.torch import load_file
 
             return load_file(path)
-        # Weights only: a file from elsewhere must not run code. Training checkpoints often hold their arguments too.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # Weights only: a file from elsewhere must not run code. Training checkpoints often hold their arguments too, and
+        # paths among these.
+        with torch.serialization.safe_globals([argparse.Namespace, PosixPath]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make the readers raise many kinds
         raise UserError(

@@ -6,7 +6,8 @@ both kinds of crops come from the same image.
 
 Defaults follow the text of [2]; where its released code [3] differs, the comment of the key says so. Learning rates are for
 training from scratch: [2] starts from ImageNet weights and goes from 4e-6 to 3e-6. What is kept is the teacher. Negative
-controls are a label like any other, unless ``train: where`` leaves them out, as [2] does.
+controls are a label like any other, unless ``train: where`` leaves them out, as [2] does. Where backbones and heads come from
+a full checkpoint (``heads: checkpoint``), a channel is seen as a grey image, and ``init`` takes the place of both backbones.
 
 [0] Caron et al. 2021, Emerging properties in self-supervised vision transformers, arXiv:2104.14294
 [1] facebookresearch/dino, of which head and loss are as in lightly
@@ -21,7 +22,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from phenorep import collapse, encoders, multicrop, recipes, schedules, weak_labels, weights
+from phenorep import collapse, encoders, full_checkpoints, multicrop, recipes, schedules, weak_labels, weights
 from phenorep.augment import Augmentation, configure_augmentation
 from phenorep.errors import UserError
 
@@ -40,6 +41,10 @@ class Config(recipes.PretrainConfig):
     final_learning_rate: float = 0.000001  # 3e-6 in [2]
     warmup_epochs: float = 10.0  # as in [0] and [2]
     weights: str = "none"  # download (timm; vit_small_patch8_224.dino is what [2] starts from), or a local file
+    # checkpoint: student and teacher start from the backbones and heads of a full checkpoint of DINO, each from its own, as
+    # in [3]: a head that is drawn pulls a trained backbone away from what it knows. It may be the local file; download
+    # fetches the published one (see full_checkpoints). random for other networks, of which no heads are published
+    heads: Literal["random", "checkpoint"] = "random"
     weak_label: str = "none"  # treatment, compound, moa, or a column Metadata_*; the less specific, the more is given away
     balanced: bool = True  # draw each weak label equally often; false: each image once in an epoch
     partner: Literal["other", "any"] = "other"  # any: the image itself may be drawn as its partner, as in [3]
@@ -65,6 +70,11 @@ class Config(recipes.PretrainConfig):
     def __post_init__(self):
         super().__post_init__()
         weak_labels.check(self.weak_label)
+        if self.heads == "checkpoint" and self.weights in ("none", "package"):
+            raise ValueError(
+                f"heads: checkpoint needs a full checkpoint, which weights: {self.weights} is not. Set weights: to download "
+                "or the path of one, or heads: random"
+            )
         for name in ("global_size", "local_size", "output_dim"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name} must be at least 2")
@@ -105,9 +115,11 @@ class Recipe(recipes.Recipe):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Architecture and file of the weights must be there."""
+        """Architecture and file of the weights must be there; what the file holds is seen when it is read."""
         super().check(config)
         weights.check_source(config.weights, config.backbone)
+        if config.heads == "checkpoint":
+            full_checkpoints.check(config.weights, config.backbone)
 
     @classmethod
     def label_column(cls, config: Config, columns: list[str], samples: str) -> str | None:
@@ -120,17 +132,20 @@ class Recipe(recipes.Recipe):
 
         config = self.config
         self.teacher = self.encoder  # without stochastic depth
-        if config.weights != "none":
-            remedy = f"set global_size to what {config.backbone} was published for."
-            weights.start(self.teacher, config.backbone, config.weights, len(self.channels), remedy)
+        checkpoint = full_checkpoints.read(config.weights, config.backbone) if config.heads == "checkpoint" else None
+        if checkpoint is None and config.weights != "none":
+            weights.start(self.teacher, config.backbone, config.weights, len(self.channels), self._other_size())
         self.encoder = self._student()
         self.head, self.teacher_head = self._head(), self._head()
+        self.teacher_head.load_state_dict(self.head.state_dict())
         self.on_weights_loaded(self.teacher)
         self.teacher.requires_grad_(False)
         self.teacher_head.requires_grad_(False)
         self.loss = DINOLoss(
             output_dim=config.output_dim, student_temp=config.student_temperature, center_momentum=config.center_momentum
         )
+        if checkpoint is not None:
+            self._start_from(checkpoint)
         self.watch = collapse.Watch(config.output_dim, self.features)
         self._told = False
 
@@ -158,12 +173,26 @@ class Recipe(recipes.Recipe):
             norm_last_layer=self.config.norm_last_layer,
         )
 
+    def _start_from(self, checkpoint: full_checkpoints.FullCheckpoint) -> None:
+        """Student and teacher each take their own backbone and head; the centre is the file's, if it has one."""
+        config = self.config
+        pairs = ((self.encoder, self.head, checkpoint.student), (self.teacher, self.teacher_head, checkpoint.teacher))
+        for encoder, head, source in pairs:
+            weights.start_with(
+                encoder, config.backbone, source.backbone, source.place, len(self.channels), self._other_size()
+            )
+            full_checkpoints.fill_head(head, source, config.norm_last_layer)
+        if checkpoint.center is not None:
+            self.loss.center.copy_(checkpoint.center.reshape(self.loss.center.shape))
+
+    def _other_size(self) -> str:
+        return f"set global_size to what {self.config.backbone} was published for."
+
     def on_weights_loaded(self, source: torch.nn.Module | None = None) -> None:
-        """Student and teacher start equal: from `source`, or else from the encoder."""
+        """Student and teacher start equal: from `source`, or else from the encoder. Heads stay as they are."""
         state = (source or self.encoder).state_dict()
         self.encoder.load_state_dict(state)
         self.teacher.load_state_dict(state)
-        self.teacher_head.load_state_dict(self.head.state_dict())
 
     def trained_encoder(self) -> torch.nn.Module:
         """The teacher."""

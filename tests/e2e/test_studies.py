@@ -20,7 +20,7 @@ def test_ws_dino_from_archives_to_its_tables(tmp_path):
     fewer = {
         "datasets": {"bbbc021": {"path": str(mirror), "limit": {"plates": 2}}},
         "studies": {
-            "ws_dino": {"methods": ["ws_dino_dna"], "profiles": ["tvn"], "evaluations": ["moa_matching"]},
+            "ws_dino": {"methods": ["ws_dino_dna"], "profiles": ["tvn"], "evaluations": ["moa_matching_as_published"]},
             "ws_dino_cells": {"methods": ["classical"], "profiles": ["ljosa"]},
         },
     }
