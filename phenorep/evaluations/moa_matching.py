@@ -3,8 +3,10 @@
 Each treatment is matched to its nearest neighbour by cosine similarity among treatments of other compounds (metric
 ``nsc``), and of other batches too (``nscb``): a neighbour that shares a batch with the treatment is not looked at, also
 where a compound stands in several batches. The score is the share of treatments whose neighbour has the same mechanism.
-BBBC021 has taxol at 0.3 uM in all ten batches: [2] counts it as in the median one alone, which leaves 92 treatments for
-``nscb`` in place of 91 (``several_batches: median``).
+
+BBBC021 has taxol at 0.3 uM in all ten batches. By what was said it shares one with every other treatment, no partner is left
+for it, and ``nscb`` is of 91 treatments. [2] takes the median of the batches' numbers over plates, so that taxol is in the
+fifth alone, and publishes 92: that is ``several_batches: median`` (of its batches; of its plates it is the same one).
 
 Where features are those of encoders that were trained without some of the compounds (method `held_out`), each treatment is
 compared to all others in the features of the encoder that held out its compound, and ``settings`` say so.

@@ -6,8 +6,8 @@ both kinds of crops come from the same image.
 
 Defaults follow the text of [2]; where its released code [3] differs, the comment of the key says so. Learning rates are for
 training from scratch: [2] starts from ImageNet weights and goes from 4e-6 to 3e-6. What is kept is the teacher. Negative
-controls are a label like any other, unless ``train: where`` leaves them out, as [2] does. Where backbones and heads come from
-a full checkpoint (``heads: checkpoint``), a channel is seen as a grey image, and ``init`` takes the place of both backbones.
+controls are a label like any other, unless ``train: where`` leaves them out, as [2] does. Published weights see a channel
+as a grey image. Where ``init`` is given as well it takes the place of both backbones; heads stay as `heads` says.
 
 [0] Caron et al. 2021, Emerging properties in self-supervised vision transformers, arXiv:2104.14294
 [1] facebookresearch/dino, of which head and loss are as in lightly

@@ -3,9 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from phenorep import plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import Inputs, moa_matching
+from phenorep.report import published
+from phenorep.report.tables import Measure
 
 # Two features: the angle (degrees) alone decides a cosine. By hand:
 #
@@ -221,8 +225,9 @@ def test_a_treatment_of_several_batches_may_count_as_of_the_median_one():
     assert found == [{"Week2"}, {"Week2"}, {"Week1"}, {"9"}]
 
 
-def test_published_bbbc021_table_leaves_out_what_the_data_say(shared_data):
-    """All treatments have a partner of another compound; without shared batches two mechanisms have none."""
+@pytest.fixture
+def bbbc021(shared_data) -> pd.DataFrame:
+    """Treatments of BBBC021 that have a mechanism, from the published tables; their features are made up."""
     images = pd.read_csv(shared_data / "bbbc021" / "BBBC021_v1_image.csv.gz")
     moa = pd.read_csv(shared_data / "bbbc021" / "BBBC021_v1_moa.csv")
     names = ["Image_Metadata_Compound", "Image_Metadata_Concentration"]
@@ -234,9 +239,13 @@ def test_published_bbbc021_table_leaves_out_what_the_data_say(shared_data):
     table["Metadata_Compound"] = table["compound"]
     table["Metadata_Treatment"] = [f"{row.compound} {row.concentration:g} uM" for row in table.itertuples()]
     values = np.random.default_rng(0).normal(size=(len(table), 8))
-    table = pd.concat([table, pd.DataFrame(values, columns=[f"x_{i:04d}" for i in range(8)])], axis=1)
-    scores, details = run(table)
-    assert len(table) == 103
+    return pd.concat([table, pd.DataFrame(values, columns=[f"x_{i:04d}" for i in range(8)])], axis=1)
+
+
+def test_published_bbbc021_table_leaves_out_what_the_data_say(bbbc021):
+    """All treatments have a partner of another compound; without shared batches two mechanisms have none."""
+    scores, details = run(bbbc021)
+    assert len(bbbc021) == 103
     assert value(scores, "nsc").n == 103
     left = details[(details["part"] == "left_out") & (details["metric"] == "nscb")]
     # Taxol at 0.3 uM, the positive control, stands in every batch: it shares one with every other treatment.
@@ -247,7 +256,34 @@ def test_published_bbbc021_table_leaves_out_what_the_data_say(shared_data):
     }
     assert left.loc[left["moa"] == "Microtubule stabilizers", "treatment"].tolist() == ["taxol 0.3 uM"]
     assert value(scores, "nscb").n == 91
-    scores, details = run(table, several_batches="median")
+    scores, details = run(bbbc021, several_batches="median")
     assert (value(scores, "nsc").n, value(scores, "nscb").n) == (103, 92)
     matched = details[(details["part"] == "pair") & (details["metric"] == "nscb")].set_index("treatment")
     assert matched.loc["taxol 0.3 uM", "batch"] == "Week5"  # the fifth of ten
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "profile"), [("ws_dino", "dino_all", "tvn"), ("ws_dino_cells", "classical", "singh")]
+)
+def test_the_study_sets_the_published_figures_beside_as_many_treatments(bbbc021, name, method, profile):
+    """Its two matchings are of 103 and 92 treatments, as published, and of 103 and 91; the first are compared."""
+    config = yaml.safe_load((plugins.ROOT.parent / "studies" / "ws_dino.yaml").read_text())
+    study, counts, measures = config["studies"][name], {}, []
+    for evaluation in study["evaluations"]:
+        keys = dict(config["evaluations"][evaluation])
+        if keys.pop("use", evaluation) != "moa_matching":
+            continue
+        scores, _ = run(bbbc021, permutations=1, **keys)
+        counts[evaluation] = tuple(value(scores, metric).n for metric in ("nsc", "nscb"))
+        for metric in ("nsc", "nscb"):
+            row = {"method": method, "profile": profile, "value": 0.5, "low": 0.4, "high": 0.6, "leak": "none"}
+            row |= {"trained_on": [], "control": False, "n": value(scores, metric).n, "variant": ""}
+            rows = pd.DataFrame([row])
+            measures.append(Measure(name, evaluation, metric, "", "", True, (0, 1), rows))
+    assert counts == {"moa_matching_as_published": (103, 92), "moa_matching": (103, 91)}
+    beside = published.compare(name, study, measures[::-1], pd.DataFrame(), config["studies"])
+    assert beside.evaluations == ["moa_matching_as_published"]
+    rows = [row for row in beside.rows if row["method"] == method and row["profile"] == profile]
+    assert {(row["metric"], row["n"], row["final_n"]) for row in rows} == {("nsc", 103, 103), ("nscb", 92, 92)}
+    # Along training, too: the second table of the paper is of saved epochs.
+    assert study.get("saved_epochs", {}).get("evaluations", beside.evaluations) == beside.evaluations
