@@ -21,6 +21,7 @@ from phenorep import constancy
 from phenorep.errors import NotRun
 
 KINDS = ("knn", "linear", "forest")
+_FEWEST, _MOST = 25, 125  # neighbours that are voted by rank: fewer are overconfident, more take longer
 _ROWS_AT_ONCE = 8192  # whose probabilities are computed together: memory does not grow with the number of samples
 
 
@@ -116,6 +117,22 @@ def fit_all(kind: str, sets: Sequence[tuple], configs: Sequence[ClassifierConfig
     return [_Neighbours(*part, config) for part, config in zip(prepared, configs, strict=True)]
 
 
+def fit_by_rank(features: np.ndarray, labels: np.ndarray) -> Model:
+    """Fit neighbours whose share is to be made a probability.
+
+    A share of five neighbours has six values, and its highest stands for samples of very different odds. Here there are more
+    neighbours, an eighth of the labels (`_FEWEST` to `_MOST`, but no more than a third), the one of rank r counts as
+    1 / sqrt(r), and one abnormal and one normal are added: many values, none of them 0 or 1. Parameters and errors are those
+    of `fit`.
+    """
+    labels = np.asarray(labels, dtype=bool)
+    count = min(int(np.clip(len(labels) // 8, _FEWEST, _MOST)), len(labels) // 3)
+    config = ClassifierConfig(neighbours=max(count, ClassifierConfig.neighbours))
+    if reason := refused("knn", labels, config):
+        raise NotRun(f"{reason[0].upper()}{reason[1:]}.")
+    return _Neighbours(np.asarray(features, dtype=np.float64), labels, config, by_rank=True)
+
+
 def refused(kind: str, labels: np.ndarray, config: ClassifierConfig) -> str:
     """Why a classifier cannot be fitted to these labels, (n,) bool; empty if it can."""
     if len(set(np.asarray(labels, dtype=bool).tolist())) < 2:
@@ -149,11 +166,12 @@ class _Scaled:
 
 
 class _Neighbours(_Scaled):
-    def __init__(self, features: np.ndarray, labels: np.ndarray, config: ClassifierConfig):
+    def __init__(self, features: np.ndarray, labels: np.ndarray, config: ClassifierConfig, by_rank: bool = False):
         self.center, self.scale = _scaling(features, config)
         # Centred in any case: distances are the same, and differences of large numbers would lose their digits.
         self.center = features.mean(axis=0)
         self.known, self.abnormal, self.count = (features - self.center) / self.scale, labels, config.neighbours
+        self.by_rank = by_rank
 
     def _of(self, features: np.ndarray) -> np.ndarray:
         # The sample's own length is the same for all its neighbours.
@@ -162,7 +180,12 @@ class _Neighbours(_Scaled):
             nearest = np.argpartition(distances, self.count - 1, axis=1)[:, : self.count]
         else:
             nearest = np.broadcast_to(np.arange(len(self.known)), distances.shape)
-        return self.abnormal[nearest].mean(axis=1)
+        if not self.by_rank:
+            return self.abnormal[nearest].mean(axis=1)
+        order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1, kind="stable")
+        votes = 1 / np.sqrt(np.arange(1, nearest.shape[1] + 1))
+        votes *= len(votes) / votes.sum()
+        return (self.abnormal[np.take_along_axis(nearest, order, axis=1)] @ votes + 1) / (len(votes) + 2)
 
 
 class _Linear(_Scaled):

@@ -11,11 +11,13 @@ from phenorep.quality import abnormality
 SETTINGS = {"method": "m"}
 
 
-def screen(share: float = 0.2, count: int = 1200, shift: float = 2.5, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Two plates of 48 wells; one of eight features tells abnormal samples; no labels yet."""
+def screen(
+    share: float = 0.2, count: int = 1200, shift: float = 2.5, seed: int = 0, features: int = 8
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Two plates of 48 wells; one of the features tells abnormal samples; no labels yet."""
     generator = np.random.default_rng(seed)
     abnormal = generator.random(count) < share
-    values = generator.normal(size=(count, 8))
+    values = generator.normal(size=(count, features))
     values[:, 0] += shift * abnormal
     wells = [f"{'ABCDEF'[well // 8]}{well % 8 + 1:02d}" for well in generator.integers(0, 48, count)]
     table = pd.DataFrame(
@@ -27,7 +29,7 @@ def screen(share: float = 0.2, count: int = 1200, shift: float = 2.5, seed: int 
             "Label_Quality": "",
         }
     )
-    return table.join(pd.DataFrame(values, columns=contracts.feature_names("m", 8))), abnormal
+    return table.join(pd.DataFrame(values, columns=contracts.feature_names("m", features))), abnormal
 
 
 def label(table: pd.DataFrame, abnormal: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
@@ -70,6 +72,27 @@ def test_probabilities_are_calibrated_for_samples_without_a_label(tmp_path, clas
     assert not sure.any() or abnormal[sure].mean() > 0.7
     assert facts["counts"] == {"normal": 100, "abnormal": 100}
     assert found["Sample"].tolist() == table["Sample"].tolist()
+
+
+@pytest.mark.parametrize(("features", "shift"), [(8, 2.5), (64, 4)])
+def test_neighbours_hold_where_few_images_are_abnormal(tmp_path, features, shift):
+    """Learnt from as many of each kind, where one in twenty is abnormal: no step of probability promises what is not there.
+
+    Of shares of five neighbours 0.76 to 0.98 was said where 0.2 to 0.4 were abnormal.
+    """
+    probability, truth = [], []
+    for seed in range(8):
+        table, abnormal = screen(share=0.05, count=4000, shift=shift, seed=seed, features=features)
+        table = label(table, abnormal, drawn(abnormal, 100))
+        rest = (table["Label_Quality"] == "").to_numpy()
+        found, _ = made(tmp_path, table, classifier="knn", prevalence=f"{abnormal[rest].mean():.4f}")
+        probability.append(found["abnormality"].to_numpy()[rest])
+        truth.append(abnormal[rest])
+    steps = abnormality.calibration(np.concatenate(probability), np.concatenate(truth))
+    steps = [step for step in steps if step["count"] >= 100]
+    assert len(steps) > 3
+    for step in steps:
+        assert abs(step["predicted"] - step["observed"]) < 0.1, step
 
 
 @pytest.mark.parametrize("classifier", ["linear", "knn", "forest"])

@@ -148,3 +148,19 @@ def test_what_cannot_be_fitted_says_why():
 def test_wrong_keys_are_named(keys):
     with pytest.raises(UserError, match=next(iter(keys))):
         plugins.configure(ClassifierConfig, keys, "evaluations: quality_classification")
+
+
+def test_votes_by_rank_by_hand():
+    """Of 15 labels on a line a third votes: by distance normal, abnormal, abnormal, normal, normal."""
+    values = np.array([0.0, 1.1, 2.3, 3.6, 5.0, *range(100, 110)])[:, None]
+    labels = np.array([False, True, True, False, False, *[True] * 10])
+    votes = 1 / np.sqrt([1, 2, 3, 4, 5])
+    expected = (5 * (votes[1] + votes[2]) / votes.sum() + 1) / 7
+    model = classifiers.fit_by_rank(values, labels)
+    np.testing.assert_allclose(model.probabilities(np.array([[-1.0]])), [expected], rtol=1e-12)
+    np.testing.assert_allclose(model.probabilities(np.array([[105.0]])), [6 / 7], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "neighbours"), [(6, 5), (60, 20), (200, 25), (600, 75), (4000, 125)])
+def test_more_labels_more_neighbours_vote_by_rank(count, neighbours):
+    assert classifiers.fit_by_rank(np.arange(count)[:, None], np.arange(count) % 2 == 1).count == neighbours
