@@ -28,7 +28,7 @@ PUBLISHED = {
     "vit_base_patch8_224.dino": "dino_vitbase8_pretrain",
 }
 _PARTS = ("backbone.", "head.")
-_REMEDY = "Give a full checkpoint of DINO, which has student and teacher with their heads, or set heads: random."
+_REMEDY = "Give a full checkpoint of DINO, which has student and teacher with their heads, or set head_weights: random."
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def check(source: str, name: str) -> None:
     """Raise `UserError` unless a backbone's full checkpoint can come from there: ``download`` or a local file."""
     if source == "download" and name not in PUBLISHED:
         raise UserError(
-            f"heads: checkpoint: no full checkpoint of '{name}' is published. {plugins.suggest(name, PUBLISHED)} Or give "
-            "the path of one as 'weights:', or set heads: random."
+            f"head_weights: checkpoint: no full checkpoint of '{name}' is published. {plugins.suggest(name, PUBLISHED)} Or "
+            "give the path of one as 'weights:', or set head_weights: random."
         )
 
 

@@ -7,7 +7,7 @@ both kinds of crops come from the same image.
 Defaults follow the text of [2]; where its released code [3] differs, the comment of the key says so. Learning rates are for
 training from scratch: [2] starts from ImageNet weights and goes from 4e-6 to 3e-6. What is kept is the teacher. Negative
 controls are a label like any other, unless ``train: where`` leaves them out, as [2] does. Published weights see a channel
-as a grey image. Where ``init`` is given as well it takes the place of both backbones; heads stay as `heads` says.
+as a grey image. Where ``init`` is given as well it takes the place of both backbones; heads stay as `head_weights` says.
 
 [0] Caron et al. 2021, Emerging properties in self-supervised vision transformers, arXiv:2104.14294
 [1] facebookresearch/dino, of which head and loss are as in lightly
@@ -44,7 +44,7 @@ class Config(recipes.PretrainConfig):
     # checkpoint: student and teacher start from the backbones and heads of a full checkpoint of DINO, each from its own, as
     # in [3]: a head that is drawn pulls a trained backbone away from what it knows. It may be the local file; download
     # fetches the published one (see full_checkpoints). random for other networks, of which no heads are published
-    heads: Literal["random", "checkpoint"] = "random"
+    head_weights: Literal["random", "checkpoint"] = "random"
     weak_label: str = "none"  # treatment, compound, moa, or a column Metadata_*; the less specific, the more is given away
     balanced: bool = True  # draw each weak label equally often; false: each image once in an epoch
     partner: Literal["other", "any"] = "other"  # any: the image itself may be drawn as its partner, as in [3]
@@ -70,10 +70,10 @@ class Config(recipes.PretrainConfig):
     def __post_init__(self):
         super().__post_init__()
         weak_labels.check(self.weak_label)
-        if self.heads == "checkpoint" and self.weights in ("none", "package"):
+        if self.head_weights == "checkpoint" and self.weights in ("none", "package"):
             raise ValueError(
-                f"heads: checkpoint needs a full checkpoint, which weights: {self.weights} is not. Set weights: to download "
-                "or the path of one, or heads: random"
+                f"head_weights: checkpoint needs a full checkpoint, which weights: {self.weights} is not. Set weights: to "
+                "download or the path of one, or head_weights: random"
             )
         for name in ("global_size", "local_size", "output_dim"):
             if getattr(self, name) < 2:
@@ -118,7 +118,7 @@ class Recipe(recipes.Recipe):
         """Architecture and file of the weights must be there; what the file holds is seen when it is read."""
         super().check(config)
         weights.check_source(config.weights, config.backbone)
-        if config.heads == "checkpoint":
+        if config.head_weights == "checkpoint":
             full_checkpoints.check(config.weights, config.backbone)
 
     @classmethod
@@ -132,7 +132,7 @@ class Recipe(recipes.Recipe):
 
         config = self.config
         self.teacher = self.encoder  # without stochastic depth
-        checkpoint = full_checkpoints.read(config.weights, config.backbone) if config.heads == "checkpoint" else None
+        checkpoint = full_checkpoints.read(config.weights, config.backbone) if config.head_weights == "checkpoint" else None
         if checkpoint is None and config.weights != "none":
             weights.start(self.teacher, config.backbone, config.weights, len(self.channels), self._other_size())
         self.encoder = self._student()

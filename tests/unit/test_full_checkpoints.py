@@ -72,7 +72,7 @@ def sources(files) -> Sources:
 
 
 def recipe_of(sources, path, **keys) -> dino.Recipe:
-    keys = KEYS | {"weights": path, "heads": "checkpoint", "channels": ["DNA"]} | keys
+    keys = KEYS | {"weights": path, "head_weights": "checkpoint", "channels": ["DNA"]} | keys
     return pretrain.build(dino.Recipe, plugins.configure(dino.Config, keys, "dino"), sources, seed=0)
 
 
@@ -140,7 +140,7 @@ def test_random_heads_are_as_drawn_whatever_the_file_holds(tmp_path, sources):
     states = []
     for saved in (dict(network(2)["backbone"].state_dict()), content()):
         torch.save(saved, path)
-        states.append(recipe_of(sources, str(path), heads="random").state_dict())
+        states.append(recipe_of(sources, str(path), head_weights="random").state_dict())
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert torch.equal(states[0]["head.last_layer.weight_v"], states[0]["teacher_head.last_layer.weight_v"])
@@ -171,8 +171,8 @@ def headless(entry: str) -> dict:
 @pytest.mark.parametrize(
     ("made", "keys", "message"),
     [
-        (network(2)["backbone"].state_dict(), {}, "holds no 'student'.*full checkpoint of DINO.*heads: random"),
-        (headless("student"), {}, "the student has no head.*heads: random"),
+        (network(2)["backbone"].state_dict(), {}, "holds no 'student'.*full checkpoint of DINO.*head_weights: random"),
+        (headless("student"), {}, "the student has no head.*head_weights: random"),
         (headless("teacher"), {}, "the teacher has no head"),
         (without("head.mlp.2.bias"), {}, "teacher: has no weights 'head.mlp.2.bias'"),
         (without("backbone.norm.weight"), {}, "teacher: has no weights 'norm.weight'"),
@@ -200,12 +200,12 @@ def test_what_does_not_fit_is_named(tmp_path, sources, made, keys, message):
 
 @pytest.mark.parametrize("source", ["none", "package"])
 def test_heads_of_no_file_are_refused(sources, source):
-    with pytest.raises(UserError, match=rf"heads: checkpoint needs a full checkpoint, which weights: {source} is not"):
+    with pytest.raises(UserError, match=rf"head_weights: checkpoint needs .* which weights: {source} is not"):
         recipe_of(sources, source)
 
 
 def test_a_backbone_whose_full_checkpoint_is_not_published():
-    config = plugins.configure(dino.Config, KEYS | {"weights": "download", "heads": "checkpoint"}, "dino")
+    config = plugins.configure(dino.Config, KEYS | {"weights": "download", "head_weights": "checkpoint"}, "dino")
     with pytest.raises(UserError, match="no full checkpoint of 'test_vit' is published"):
         dino.Recipe.check(config)
 
