@@ -42,8 +42,8 @@ class Config(recipes.PretrainConfig):
     warmup_epochs: float = 10.0  # as in [0] and [2]
     weights: str = "none"  # download (timm; vit_small_patch8_224.dino is what [2] starts from), or a local file
     # checkpoint: student and teacher start from the backbones and heads of a full checkpoint of DINO, each from its own, as
-    # in [3]: a head that is drawn pulls a trained backbone away from what it knows. It may be the local file; download
-    # fetches the published one (see full_checkpoints). random for other networks, of which no heads are published
+    # in [3], so that the first targets are those of a trained teacher. It may be the local file; download fetches the
+    # published one (see full_checkpoints). random for other networks, of which no heads are published
     head_weights: Literal["random", "checkpoint"] = "random"
     weak_label: str = "none"  # treatment, compound, moa, or a column Metadata_*; the less specific, the more is given away
     balanced: bool = True  # draw each weak label equally often; false: each image once in an epoch
