@@ -58,9 +58,6 @@ def of_type(kind: pa.DataType) -> Kind | None:
         return Kind("dates or times")
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return Kind("bytes", "What numpy or pickle wrote as bytes is not read: save lists of numbers.")
-    if types.is_dictionary(kind):
-        # Categories of numbers are classes or clusters: their distances say nothing.
-        return None if is_text(kind.value_type) else Kind("categories", "Save them as plain numbers.")
     if is_list(kind):
         return None if is_number(kind.value_type) else _of_lists(kind.value_type)
     return None if is_text(kind) or is_number(kind) else Kind("structures")

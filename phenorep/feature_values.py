@@ -217,7 +217,8 @@ def _stored(column: pa.Array) -> pa.Array:
 
 
 def _stored_type(kind: pa.DataType) -> pa.DataType:
-    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _say_rounded(path: str, name: str, smallest: int, largest: int) -> None:

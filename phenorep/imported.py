@@ -188,8 +188,8 @@ def _without_features(source: str, chosen: Columns, set_aside: list[str]) -> str
     others = _by_kind(chosen.others) or "no other column"
     remedies = "".join(f" {text}" for text in dict.fromkeys(kind.remedy for kind in chosen.others.values()) if text)
     return (
-        f"{source}: there is no feature: no column of numbers or of lists of numbers other than Metadata_*, Label_*, Split_* "
-        f"and those that 'datasets: rename:' names. It has {others}.{remedies}"
+        f"{source}: there is no feature: no column of numbers or of lists of numbers but Metadata_*, Label_*, Split_* and "
+        f"those that 'datasets: rename:' names. It has {others}.{remedies}"
     )
 
 
@@ -212,7 +212,7 @@ def _tell_columns(source: str, chosen: Columns, set_aside: list[str]) -> None:
     """Say which columns are no features, and warn of those that look as if they were meant as such."""
     if set_aside:
         notes.say(
-            f"{source}: columns that are bookkeeping by their names, and no features ({len(set_aside)}): {_listed(set_aside)}. "
+            f"{source}: bookkeeping by the column's name, and no features ({len(set_aside)}): {_listed(set_aside)}. "
             "'features: all' of the dataset takes them as features."
         )
     if chosen.others:
