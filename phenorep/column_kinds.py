@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
-_NUMBER = r"[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf"
+_PLAIN = r"(?:[-+\u2212]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf))"
+_NUMBER = rf"(?:{_PLAIN}|(?:np\.|numpy\.)?(?:float|u?int)\d+\({_PLAIN}\))"  # numpy 2 writes np.float64(0.1) in lists
 # [0.1, 0.2], (0.1; 0.2), array([0.1 0.2 ... 0.3]); without brackets only long ones: 1 234 567 is one number.
 _LIST = re.compile(
-    rf"\s*(?:(?:np\.)?array|tensor)?\(?\s*[\[(][\[(\s]*(?:{_NUMBER})(?:[\s,;]+(?:{_NUMBER}|\.\.\.))*[\s,]*[\])].*"
-    rf"|(?:{_NUMBER})(?:(?:\s|[,;|]\s*)(?:{_NUMBER})){{7,}}\s*",
+    rf"\s*(?:(?:np\.)?array|tensor)?\(?\s*[\[(][\[(\s]*{_NUMBER}(?:[\s,;]+(?:{_NUMBER}|\.\.\.))*[\s,]*[\])].*"
+    rf"|{_PLAIN}(?:(?:\s|[,;|]\s*){_PLAIN}){{7,}}\s*",
     re.DOTALL | re.IGNORECASE,
 )
 # 1,5 and 1.234,5; 3.2 px and 12 %; < 0.1; a minus sign of typesetters.

@@ -16,7 +16,7 @@ BLOCK = "imported"
 _FEW = 2  # features: a representation has more
 _SHOWN = 20  # names in a note; the facts have all
 _REPEATS = range(2, 5)  # rows of a well, if each has as many, that are rather repeated measurements than cells
-# What follows computes with float32 here and there, where larger numbers are infinite.
+# Squares of larger numbers overflow where they are summed, and float32, as which many tools save features, has none.
 _LARGEST = float(np.finfo(np.float32).max)
 
 
