@@ -1,13 +1,15 @@
 """Columns of lists of numbers: each list as many features, or refused; and any columns against a plain reader."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from phenorep import feature_values
+from phenorep import contracts, feature_values, imported, plugins
+from phenorep.datasets import features
 
 from .wells import ROUNDED, ROWS, VALUES, importer, refusal, warnings
 
@@ -21,9 +23,9 @@ def made(tmp_path):
 
 def test_lists_are_features_beside_a_count(made):
     """Embeddings in one column of lists, as many scripts save them: the count was the only feature."""
-    features, facts, notes = made({"embedding": pa.array(list(VALUES)), "n_cells": pa.array(range(ROWS))})
+    values, facts, notes = made({"embedding": pa.array(list(VALUES)), "n_cells": pa.array(range(ROWS))})
     assert facts["names"] == ["embedding[0]", "embedding[1]", "embedding[2]", "embedding[3]", "n_cells"]
-    np.testing.assert_array_equal(features, np.column_stack([VALUES, range(ROWS)]))
+    np.testing.assert_array_equal(values, np.column_stack([VALUES, range(ROWS)]))
     assert notes == []
 
 
@@ -42,10 +44,22 @@ def test_lists_of_every_kind(made, kind, narrow):
     lists = pa.array([row.astype(storage.value_type.to_pandas_dtype()) for row in ROUNDED], storage)
     if storage is not kind:
         lists = pa.ExtensionArray.from_storage(kind, lists)
-    features, facts, _ = made({"e": lists})
-    np.testing.assert_array_equal(features, ROUNDED)
+    values, facts, _ = made({"e": lists})
+    np.testing.assert_array_equal(values, ROUNDED)
     assert facts["names"] == [f"e[{place}]" for place in range(4)]
-    assert (features.dtype == np.float32) == narrow
+    assert (values.dtype == np.float32) == narrow
+
+
+def test_published_lists_of_five_channels(shared_data, tmp_path):
+    folder = shared_data / "jump_recipe" / "inputs" / "profiles_efficientnet_v2_imagenet21k_s_feature_vector_2_0260bc96"
+    path = min(folder.rglob("*.parquet"))
+    output = tmp_path / "made.parquet"
+    keys = {"table": str(path), "rename": {"plate": "Metadata_Plate", "well": "Metadata_Well"}}
+    imported.make(features, plugins.configure(features.Config, keys, "datasets: jump"), output)
+    table, theirs = contracts.read_table(output, "embeddings"), pd.read_parquet(path)
+    names = [name for name in theirs if name.endswith("_emb")]
+    expected = np.column_stack([np.stack(theirs[name]) for name in names])
+    np.testing.assert_array_equal(table[contracts.feature_columns(table.columns)], expected[np.argsort(theirs["well"])])
 
 
 def test_several_columns_of_lists_in_pieces(made, monkeypatch):
@@ -55,8 +69,8 @@ def test_several_columns_of_lists_in_pieces(made, monkeypatch):
         "b": pa.array(range(ROWS), pa.uint8()),
         "c": pa.array(list(VALUES[:, 3:])),
     }
-    features, facts, _ = made(columns)
-    np.testing.assert_array_equal(features, np.column_stack([VALUES[:, :3], range(ROWS), VALUES[:, 3]]))
+    values, facts, _ = made(columns)
+    np.testing.assert_array_equal(values, np.column_stack([VALUES[:, :3], range(ROWS), VALUES[:, 3]]))
     assert facts["names"] == ["a[0]", "a[1]", "a[2]", "b", "c[0]"]
 
 
@@ -84,9 +98,9 @@ def test_elements_without_a_value_are_gaps_like_any(made):
     values[3][0], values[4][1], values[5][1] = None, float("nan"), float("inf")
     for row in range(9):
         values[row][2] = float("-inf")
-    features, facts, notes = made({"e": pa.array(values)}, wells=wells)
+    values, facts, notes = made({"e": pa.array(values)}, wells=wells)
     assert (facts["filled"], facts["left_out"]) == ({"e[0]": 1, "e[1]": 2}, ["e[2]"])
-    assert np.isfinite(features).all()
+    assert np.isfinite(values).all()
     assert "rests on the two features e[0], e[1]" in warnings(notes)[0]
 
 
@@ -157,7 +171,7 @@ def test_any_columns_are_read_as_arrow_itself_reads_them(tmp_path, monkeypatch):
     path = tmp_path / "any.parquet"
 
     @settings(
-        max_examples=40,
+        max_examples=25,
         derandomize=True,
         database=None,
         deadline=None,

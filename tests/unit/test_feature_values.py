@@ -172,3 +172,15 @@ def test_rows_of_one_well_are_said_to_be_cells(made, rows, more, check, word):
     assert facts["rows"] == "cells"
     assert [note["check"] for note in notes if "taken as cells" in note["text"]] == ([check] if word else [])
     assert word is None or word in notes[0]["text"]
+
+
+def test_columns_of_a_plate_map_are_no_bookkeeping(made, tmp_path):
+    wells = sorted(set(WELLS["Metadata_Well"]))
+    contents = {"well": wells, "Metadata_Group_Index": range(12), "Dose": range(12)}
+    pd.DataFrame(contents).to_csv(tmp_path / "map.csv", index=False)
+    columns = {"Dose": [7] * 24, "a": VALUES[:, 0], "b": VALUES[:, 1], "c": VALUES[:, 2]}
+    keys = {"plate_map": str(tmp_path / "map.csv"), "rename": {"well": "Metadata_Well"}}
+    _, facts, _ = made(columns, "csv", **keys)
+    assert facts["bookkeeping"] == ["Dose"]
+    table = contracts.read_table(tmp_path / "made.parquet", "embeddings")
+    assert table["Metadata_Group_Index"].tolist() == list(map(str, range(12))) * 2
