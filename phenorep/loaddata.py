@@ -3,14 +3,12 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from phenorep import plugins, tablefiles
 from phenorep.errors import UserError
@@ -20,7 +18,6 @@ _KEPT = ("Metadata_", "Label_", "Split_", "FileName_", "PathName_")
 # The row numbers that pandas writes beside a table, as the header of a parquet file or of a CSV names them.
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
-_CELLS_AT_ONCE = 16_000_000  # 128 MB as float64
 
 
 def columns(path: str, key: str, rename: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -91,56 +88,9 @@ def read(
     return table
 
 
-def numeric(path: str, names: list[str]) -> list[str]:
-    """Which of these columns, by the table's own names, hold numbers and nothing else; empty cells are none."""
-    if _is_parquet(Path(path)):
-        schema = _parquet_schema(path)
-        tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-        return [name for name in names if any(test(schema.field(name).type) for test in tests)]
-    left = list(names)
-    for piece in _pieces(path, names) if names else ():
-        # True and False are an answer, no measurement.
-        left = [name for name in left if is_numeric_dtype(piece[name]) and not is_bool_dtype(piece[name])]
-    return left
-
-
-def numbers(path: str, names: list[str]) -> Iterator[np.ndarray]:
-    """Numeric columns, by the table's own names, of all rows in order: pieces (n, F), NaN where a cell is empty.
-
-    They are of type float32 if all columns of a parquet table are, otherwise float64.
-    """
-    if not _is_parquet(Path(path)):
-        for piece in _pieces(path, names):
-            yield piece[names].to_numpy(np.float64)
-        return
-    try:
-        with tablefiles.decoding(), pq.ParquetFile(path) as file:
-            narrow = all(file.schema_arrow.field(name).type in (pa.float32(), pa.float16()) for name in names)
-            kind = np.float32 if narrow else np.float64
-            for batch in file.iter_batches(batch_size=_rows_at_once(len(names)), columns=names):
-                yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[names].to_numpy(kind)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, "table", error) from error
-
-
 def _parquet_schema(path: str | Path) -> pa.Schema:
     with tablefiles.decoding():
         return pq.read_schema(path)
-
-
-def _pieces(path: str, names: list[str]) -> Iterator[pd.DataFrame]:
-    # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory). All columns are
-    # read, or a row that has too many cells would not be noticed.
-    options = {"chunksize": _rows_at_once(len(names)), "low_memory": False}
-    try:
-        for piece in tablefiles.pieces(path, sep=_separator(Path(path)), **options):
-            yield piece[names]
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, "table", error) from error
-
-
-def _rows_at_once(columns: int) -> int:
-    return max(1, _CELLS_AT_ONCE // max(1, columns))
 
 
 def need(path: str, table: pd.DataFrame, wanted: Iterable[str]) -> None:
