@@ -9,6 +9,7 @@ import pandas as pd
 
 from phenorep import contracts, cutting
 from phenorep.errors import UserError
+from phenorep.imaging import intensity, readers
 from phenorep.order import natural
 
 IMAGES = (".tif", ".tiff", ".png", ".bmp")
@@ -31,7 +32,7 @@ class CropPlate:
                 for number, crop in enumerate(array):
                     yield f"{path.as_posix()}/{number + 1}", _planes(crop, channels, path)
             else:
-                yield path.as_posix(), _planes(read(path), channels, path)
+                yield path.as_posix(), read(path, channels)
 
 
 def found(places: Sequence[str | Path]) -> list[CropPlate]:
@@ -75,7 +76,7 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
     Raises
     ------
     UserError
-        If a crop cannot be read, or differs from the first in size or type.
+        If a crop cannot be read, differs from the first in size or type, or has pixels above `intensity_max`.
     """
     count = len(_array(plate.files[0])) if plate.many else len(plate.files)
     if not count:
@@ -91,6 +92,7 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
                 raise UserError(
                     f"{name}: is {_words(crop)}, but {names[0]} is {_words(first)}. Cut all crops of a folder with one size."
                 )
+            intensity.check_range(crop, intensity_max, name)
             crop.tofile(file)
             sums.add(crop[None])
             names.append(name)
@@ -115,32 +117,20 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
     contracts.write_facts(facts | measured, outputs.statistics)
 
 
-def read(path: Path) -> np.ndarray:
-    """Pixels of a crop as its file has them: (H, W), or with its planes first or last.
+def read(path: Path, channels: int) -> np.ndarray:
+    """Pixels (channels, H, W) of the crop in a file.
 
     Raises
     ------
     UserError
-        If the file cannot be read, or has a palette of colours.
+        If the file cannot be read, in one way only, as so many channels of grey values.
     """
     if path.suffix.lower() in ARRAYS:
-        return np.array(_array(path))
+        return _planes(np.array(_array(path)), channels, path)
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            return np.squeeze(tifffile.imread(path))
-        from PIL import Image
-
-        with Image.open(path) as image:
-            kind = image.mode
-            pixels = np.asarray(image)
-    except Exception as error:  # damaged files make the decoders raise nearly anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: cannot be read as an image ({reason}). Replace the file or take it away.") from error
-    if kind == "P":
-        raise UserError(f"{path}: has a palette of colours; save it with its grey values.")
-    return pixels
+        return readers.read_planes(path, channels)
+    except readers.ImageError as error:
+        raise UserError(f"{path}: cannot be used as a crop. {error.problem} Replace the file or take it away.") from error
 
 
 def _array(path: Path) -> np.ndarray:

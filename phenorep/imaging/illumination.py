@@ -19,7 +19,7 @@ import pandas as pd
 
 from phenorep import blas, contracts, parallel
 from phenorep.errors import UserError
-from phenorep.imaging import readers, smoothing
+from phenorep.imaging import intensity, readers, smoothing
 from phenorep.preprocessing import Illumination, Preprocess, settings
 
 _PLACE = (*contracts.FIELD, "Field", "Height", "Width", "BitDepth")
@@ -129,7 +129,7 @@ def averages(fields: pd.DataFrame, path: str | Path, preprocess: Preprocess, thr
     Parameters
     ----------
     fields, path
-        A fields table, and where it stands, for messages.
+        A fields table or part of one, and its file, whose facts state the dataset's `intensity_max`.
     preprocess
         Its illumination's `method` and its `on_bad_image` count.
     threads
@@ -140,16 +140,17 @@ def averages(fields: pd.DataFrame, path: str | Path, preprocess: Preprocess, thr
     ImageError
         For an image that cannot be decoded; under ``on_bad_image: exclude`` its field is left out instead.
     UserError
-        If no field is left.
+        If no field is left, or one has pixels above the dataset's `intensity_max`.
     """
     chosen = preprocess.illumination_settings
+    limit = contracts.about(path).get("intensity_max")
     channels = contracts.channels_of(fields.columns)
     rows = usable(fields, path)
     block = chosen.block_size if chosen.method == "background" else None
     # Each process adds its own share up; sums of integers do not depend on the order, so neither does the result.
     shares = [rows[start::threads] for start in range(min(threads, len(rows)))]
     total, count = 0, 0
-    for part, used in parallel.in_order(_sum_fields, shares, threads, (channels, preprocess.on_bad_image, block)):
+    for part, used in parallel.in_order(_sum_fields, shares, threads, (channels, preprocess.on_bad_image, block, limit)):
         total, count = total + part, count + used
     if not count:
         raise UserError(f"{path}: none of the plate's {len(rows)} fields can be decoded. Replace its images.")
@@ -209,7 +210,9 @@ def _estimated(settings: Illumination, mean: np.ndarray) -> np.ndarray:
     return estimate(mean, settings)
 
 
-def _sum_fields(channels: list[str], on_bad_image: str, block: int | None, rows: list[dict]) -> tuple[np.ndarray, int]:
+def _sum_fields(
+    channels: list[str], on_bad_image: str, block: int | None, intensity_max: int | None, rows: list[dict]
+) -> tuple[np.ndarray, int]:
     """Sums over fields, (C, H, W) or (C, blocks, blocks) unsigned integers, and the number of fields that can be read."""
     # Half as wide as sums of any number of fields would have to be, and so twice as fast.
     kind = np.uint32 if len(rows) * (2 ** int(rows[0]["BitDepth"]) - 1) < 2**32 else np.uint64
@@ -219,6 +222,9 @@ def _sum_fields(channels: list[str], on_bad_image: str, block: int | None, rows:
         if isinstance(field, str):
             logging.getLogger(__name__).warning("left out of the illumination functions: %s", field)
             continue
+        for channel, image in zip(channels, field, strict=True):
+            # Here all pixels are read for the first time, whatever the illumination functions will be.
+            intensity.check_range(image, intensity_max, f"{row[f'PathName_{channel}']}/{row[f'FileName_{channel}']}")
         if block:
             field = np.stack([smoothing.block_minima(image, block) for image in field])
         if total is None:

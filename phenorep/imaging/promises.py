@@ -7,6 +7,8 @@ the values of all tags as it opens a file, and a file with holes costs nothing o
 import struct
 from pathlib import Path
 
+from phenorep.imaging.planes import Refused
+
 LARGEST = 2**30  # bytes of an image as decoded: 23 000 x 23 000 pixels of 16 bits
 # Pages that are looked at; a file that holds more is no image of one plane.
 PAGES = 1000
@@ -21,21 +23,21 @@ _START = 1 << 16  # bytes of a strip in which its own header is looked for
 
 
 def check_size(height: int, width: int, *bytes_per_pixel: int) -> None:
-    """Raise `ValueError`, with a sentence, unless an image of that size can be one."""
+    """Raise `Refused` unless an image of that size can be one."""
     size = int(height) * int(width)
     for count in bytes_per_pixel:
         size *= int(count)
     if height < 1 or width < 1:
-        raise ValueError(f"The header says {height} x {width} pixels, expected at least one.")
+        raise Refused(f"The header says {height} x {width} pixels, expected at least one.")
     if size > LARGEST:
-        raise ValueError(
+        raise Refused(
             f"The header says {height} x {width} pixels, {size} bytes; an image may have {LARGEST}. If that is its size, "
             "cut it into tiles."
         )
 
 
 def check_tags(path: Path, length: int) -> None:
-    """Raise `ValueError`, with a sentence, if a TIFF of `length` bytes has more pages, tags or values than images need."""
+    """Raise `Refused` if a TIFF of `length` bytes has more pages, tags or values than images need."""
     with open(path, "rb") as file:
         start = file.read(16)
         order, big = "<" if start[:1] == b"I" else ">", b"+" in start[2:4]
@@ -46,28 +48,28 @@ def check_tags(path: Path, length: int) -> None:
             while page and page not in seen:
                 seen.add(page)
                 if len(seen) > PAGES:
-                    raise ValueError(f"The file holds more than {PAGES} images, expected one.")
+                    raise Refused(f"The file holds more than {PAGES} images, expected one.")
                 file.seek(page)
                 (number,) = struct.unpack(count, file.read(struct.calcsize(count)))
                 if number > _TAGS:
-                    raise ValueError(f"A page has {number} tags, expected some twenty.")
+                    raise Refused(f"A page has {number} tags, expected some twenty.")
                 for tag, kind, values, _ in struct.iter_unpack(entry, file.read(number * struct.calcsize(entry))):
                     if values > min(length, _BYTES if kind in _OF_BYTES else _VALUES):
-                        raise ValueError(f"The tag {tag} is said to have {values} values, more than an image needs.")
+                        raise Refused(f"The tag {tag} is said to have {values} values, more than an image needs.")
                 (page,) = struct.unpack(place, file.read(struct.calcsize(place)))
         except (struct.error, OSError, OverflowError) as error:
-            raise ValueError(f"The file is truncated: a page's tags are not in its {length} bytes.") from error
+            raise Refused(f"The file is truncated: a page's tags are not in its {length} bytes.") from error
 
 
 def check_compression(page) -> None:
-    """Raise `ValueError`, with a sentence, if it is not known how much a page (of tifffile) may be when decoded."""
+    """Raise `Refused` if it is not known how much a page (of tifffile) may be when decoded."""
     if page.compression not in _TOLD | _JPEG | _JPEG2000:
         name = getattr(page.compression, "name", page.compression)
-        raise ValueError(f"The compression {name} is not read: save the image with LZW, deflate or without compression.")
+        raise Refused(f"The compression {name} is not read: save the image with LZW, deflate or without compression.")
 
 
 def check_strips(path: Path, page) -> None:
-    """Raise `ValueError`, with a sentence, if what is compressed in a page (of tifffile) has a larger size of its own."""
+    """Raise `Refused` if what is compressed in a page (of tifffile) has a larger size of its own."""
     if page.compression in _TOLD:
         return
     with open(path, "rb") as file:
@@ -76,7 +78,7 @@ def check_strips(path: Path, page) -> None:
             start = file.read(min(count, _START))
             size = _of_jpeg(start) if page.compression in _JPEG else _of_jpeg2000(start)
             if size is None:
-                raise ValueError("The image is damaged (a compressed strip has no header).")
+                raise Refused("The image is damaged (a compressed strip has no header).")
             check_size(*size)
 
 

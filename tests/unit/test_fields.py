@@ -101,15 +101,16 @@ def test_bit_depth_of_the_majority_counts(plate):
 def test_a_long_list_is_cut(plate):
     big = pd.concat([plate.table] * 6, ignore_index=True)
     big["Metadata_Site"] = [str(number) for number in range(30)]
-    big["FileName_DNA"] = "none.tif"
+    for channel in CHANNELS:
+        big[f"FileName_{channel}"] = [f"none{number}_{channel}.tif" for number in range(30)]
     plate.module.fields = lambda config, plate, resources: big
     with pytest.raises(UserError, match=r"\.\.\. and 10 more") as caught:
         make(plate)
-    assert str(caught.value).count("no such file") == 20
+    assert str(caught.value).count("_DNA.tif: There is no such file") == 20
 
 
 def test_nothing_left_is_an_error_even_with_exclude(plate):
-    plate.table["FileName_DNA"] = "none.tif"
+    plate.table["FileName_DNA"] = [f"none{number}.tif" for number in range(5)]
     with pytest.raises(UserError, match=r"none of its 5 fields can be used\..*no such file"):
         make(plate, "exclude")
 
