@@ -161,8 +161,8 @@ def _check_shared(table: pd.DataFrame, files: dict[str, list[Path | None]]) -> N
     names = list(dict.fromkeys(channel for _, channel in uses[shared]))
     if len(rows) == 1:
         raise UserError(
-            f"{shared}: is named for the channels {' and '.join(names)} of {_label(table, rows[0])}. Name each channel's own "
-            "image, or leave one of them out."
+            f"{shared}: is named for the channels {' and '.join(names)} of {_label(table, rows[0])}. Name each channel's "
+            "own image, or leave one of them out."
         )
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
     raise UserError(
