@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from phenorep.imaging import readers
 
-EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 300))
+EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 250))
 PHOTOMETRIC, ORIENTATION = 262, 274
 # What an image of a pixel's values may be made of: name -> (number of values, photometric, kinds of extra samples).
 MADE = {
