@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, cutting
+from phenorep import contracts, cutting, notes
 from phenorep.errors import UserError
 from phenorep.imaging import intensity, readers
 from phenorep.order import natural
 
 IMAGES = (".tif", ".tiff", ".png", ".bmp")
 ARRAYS = (".npy",)
+_OTHERS = (".jpg", ".jpeg", ".jp2", ".gif", ".webp", ".npz", ".czi", ".nd2", ".lif", ".h5")  # may hold crops; not read
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ def found(places: Sequence[str | Path]) -> list[CropPlate]:
     for place in map(Path, places):
         if not place.exists():
             raise UserError(f"{place}: there is no such file or folder. Name crops, their folder, or a table of fields.")
-        own = [place] if place.is_file() else sorted(place.rglob("*"), key=lambda path: natural(path.as_posix()))
-        own = [path for path in own if path.is_file() and path.suffix.lower() in (*IMAGES, *ARRAYS)]
+        below = _files(place)
+        own = [path for path in below if path.suffix.lower() in (*IMAGES, *ARRAYS)]
         if not own:
             kinds = ", ".join((*IMAGES, *ARRAYS))
             raise UserError(f"{place}: holds no image ({kinds}). Name crops, their folder, or a table of fields.")
+        if others := [path for path in below if path.suffix.lower() in _OTHERS]:
+            notes.say(f"{place}: {len(others)} images are left out, of kinds that are not read; the first is {others[0]}.")
         files += own
     files = list(dict.fromkeys(files))
     arrays = [path for path in files if path.suffix.lower() in ARRAYS and _array(path).ndim == 4]
@@ -61,6 +64,12 @@ def found(places: Sequence[str | Path]) -> list[CropPlate]:
             folders.setdefault(path.parent.as_posix(), []).append(path)
     plates = [CropPlate(name, own, False) for name, own in folders.items()]
     return plates + [CropPlate(path.with_suffix("").as_posix(), [path], True) for path in arrays]
+
+
+def _files(place: Path) -> list[Path]:
+    """The files of a folder, in the order of their names; a file itself."""
+    below = [place] if place.is_file() else sorted(place.rglob("*"), key=lambda path: natural(path.as_posix()))
+    return [path for path in below if path.is_file()]
 
 
 def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, outputs) -> None:

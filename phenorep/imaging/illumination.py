@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import blas, contracts, parallel
+from phenorep import blas, contracts, notes, parallel
 from phenorep.errors import UserError
 from phenorep.imaging import intensity, readers, smoothing
 from phenorep.preprocessing import Illumination, Preprocess, settings
 
 _PLACE = (*contracts.FIELD, "Field", "Height", "Width", "BitDepth")
+_SHIFT = 2**15 / (2**16 - 1)  # where the values of 16 bits begin that were stored as signed ones, as a share of all
 _ROBUST_MINIMUM = 0.02  # share of the pixels that are at or below the function's minimum, before they are raised to it
 
 
@@ -155,6 +156,12 @@ def averages(fields: pd.DataFrame, path: str | Path, preprocess: Preprocess, thr
     if not count:
         raise UserError(f"{path}: none of the plate's {len(rows)} fields can be decoded. Replace its images.")
     means = (total / (count * (2 ** int(rows[0]["BitDepth"]) - 1))).astype(np.float32)
+    for channel, mean in zip(channels, means, strict=True):
+        if int(rows[0]["BitDepth"]) == 16 and mean.min() >= _SHIFT:
+            notes.say(
+                f"{path}: the grey values of {channel} are from 32768 upwards, in the mean of its fields. Bright field may "
+                "be so; Olympus ScanR shifts what it stores by 32768: then subtract that from all images."
+            )
     if block:
         shape = int(rows[0]["Height"]), int(rows[0]["Width"])
         means = [smoothing.spread(minima, shape, block) for minima in means]

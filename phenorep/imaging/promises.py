@@ -6,6 +6,7 @@ the values of all tags as it opens a file, and a file with holes costs nothing o
 
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from phenorep.imaging.planes import Refused
 
@@ -76,14 +77,28 @@ def check_strips(path: Path, page) -> None:
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             file.seek(offset)
             start = file.read(min(count, _START))
-            size = _of_jpeg(start) if page.compression in _JPEG else _of_jpeg2000(start)
-            if size is None:
+            frame = _of_jpeg(start) if page.compression in _JPEG else _of_jpeg2000(start)
+            if frame is None:
                 raise Refused("The image is damaged (a compressed strip has no header).")
-            check_size(*size)
+            check_size(frame.height, frame.width, frame.planes, 1 if frame.bits <= 8 else 2)
+            # Values that do not fit would be cut without a word.
+            if frame.signed or frame.bits > page.bitspersample:
+                kind = f"{'signed' if frame.signed else 'unsigned'} values of {frame.bits} bits"
+                raise Refused(f"A compressed strip has {kind}, the page says {page.bitspersample} unsigned bits.")
 
 
-def _of_jpeg(start: bytes) -> tuple[int, int, int] | None:
-    """Height, width and number of planes that the first frame's header of a JPEG states."""
+class _Frame(NamedTuple):
+    """What the header of a compressed strip or tile states."""
+
+    height: int
+    width: int
+    planes: int
+    bits: int
+    signed: bool = False
+
+
+def _of_jpeg(start: bytes) -> _Frame | None:
+    """What the first frame's header of a JPEG states."""
     place = 2
     while place + 10 <= len(start) and start[place] == 0xFF:
         marker = start[place + 1]
@@ -91,17 +106,17 @@ def _of_jpeg(start: bytes) -> tuple[int, int, int] | None:
             place += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             bits, height, width, planes = struct.unpack_from(">BHHB", start, place + 4)
-            return height, width, max(1, planes) * (1 if bits <= 8 else 2)
+            return _Frame(height, width, max(1, planes), bits)
         else:
             place += 2 if 0xD0 <= marker <= 0xD8 else 2 + struct.unpack_from(">H", start, place + 2)[0]
     return None
 
 
-def _of_jpeg2000(start: bytes) -> tuple[int, int, int] | None:
+def _of_jpeg2000(start: bytes) -> _Frame | None:
     """The same of a JPEG 2000: its codestream may be wrapped."""
     place = start.find(b"\xff\x4f\xff\x51")
-    if place < 0 or place + 42 > len(start):
+    if place < 0 or place + 43 > len(start):
         return None
     right, bottom, left, top = struct.unpack_from(">IIII", start, place + 8)
-    (planes,) = struct.unpack_from(">H", start, place + 40)
-    return max(0, bottom - top), max(0, right - left), max(1, planes) * 2
+    planes, depth = struct.unpack_from(">HB", start, place + 40)
+    return _Frame(max(0, bottom - top), max(0, right - left), max(1, planes), (depth & 127) + 1, depth > 127)

@@ -53,7 +53,10 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
             return Stored(shape)
         for page in pages:
             promises.check_strips(path, page)
-        planes = _stack(path, first, count, length) if count > len(pages) else np.concatenate([_samples(p) for p in pages])
+        if count > len(pages):
+            planes = _stack(path, first, count, length)
+        else:
+            planes = _samples(first) if len(pages) == 1 else np.concatenate([_samples(page) for page in pages])
     if ramp is not None:
         planes = ramp[planes]
     planes, opacity = _without_opacity(turned(planes, turn), extra, len(pages))

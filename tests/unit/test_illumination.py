@@ -211,3 +211,17 @@ def test_pixels_above_the_largest_value_are_refused_whatever_is_corrected(tmp_pa
         with pytest.raises(UserError, match=says):
             illumination.make(plate.fields, keys, threads, tmp_path / "none.npz")
     assert not (tmp_path / "none.npz").exists()
+
+
+def test_values_that_may_be_shifted_are_said(tmp_path, capsys):
+    plate = make_plate(tmp_path, count=2, size=(40, 50), per_field=1)
+    table, about = contracts.read_table(plate.fields, "fields"), contracts.about(plate.fields)
+    contracts.write_table(table, plate.fields, "fields", about | {"intensity_max": None})
+    illumination.make(plate.fields, {}, 1, plate.illumination)
+    assert "32768" not in capsys.readouterr().out
+    for number in range(2):
+        image = readers.read(plate.image(number, "DNA"))
+        image[20:] += 8192  # of more than 12 bits: the reader alone cannot tell
+        tifffile.imwrite(plate.image(number, "DNA"), image + np.uint16(32768))
+    illumination.make(plate.fields, {}, 1, plate.illumination)
+    assert "the grey values of DNA are from 32768 upwards, in the mean" in capsys.readouterr().out

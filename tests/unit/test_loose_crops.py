@@ -162,3 +162,13 @@ def test_pixels_above_the_largest_value_are_refused(tmp_path, name):
     assert contracts.read_facts(outputs.statistics)["intensity_max"] == 4095
     with pytest.raises(UserError, match=rf"{name}: 100 % of its pixels are above 'intensity_max: 4094', .* largest is 4095"):
         loose_crops.store(plate, ["DNA", "Actin"], 4094, outputs)
+
+
+def test_images_of_other_kinds_are_said_to_be_left_out(tmp_path, capsys):
+    for name in ("1.png", "2.png", "3.JPG", "4.jpeg", "notes.txt"):
+        Image.fromarray(GREY[0]).save(tmp_path / name, "PNG")
+    (plate,) = loose_crops.found([tmp_path])
+    assert [path.name for path in plate.files] == ["1.png", "2.png"]
+    said = capsys.readouterr().out
+    assert "2 images are left out, of kinds that are not read; the first is" in said
+    assert "3.JPG" in said

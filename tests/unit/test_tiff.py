@@ -148,6 +148,10 @@ REFUSED = {
     "a predictor of what is not compressed": (by_hand({PREDICTOR: 2}), "has a predictor"),
     "a strip that was never written": (by_hand({ROWS: 16, COMPRESSION: 8, STRIPS: [HALF, b""]}), "1 of its 2 strips"),
     "a strip too few": (by_hand({ROWS: 16, COMPRESSION: 8, STRIPS: [HALF]}), "1 of its 2 strips"),
+    "JPEG 2000 of 16 bits in a page of 8": (
+        by_hand({BITS: 8, COMPRESSION: 34712, STRIPS: [imagecodecs.jpeg2k_encode(DEEP)]}), "unsigned values of 16 bits"),
+    "JPEG 2000, signed": (
+        by_hand({COMPRESSION: 34712, STRIPS: [imagecodecs.jpeg2k_encode(DEEP.astype(np.int16))]}), "has signed values"),
     "more kinds than values": (by_hand({EXTRA: [1, 2, 0]}), "ExtraSamples has 3 values"),
     "a palette of colours": (written(GREY, photometric="palette", colormap=COLOURS), "palette of colours"),
     "PNG of 16 bits in colour": (imagecodecs.png_encode(np.dstack([DEEP] * 3)), "16 bits per channel"),
