@@ -9,10 +9,10 @@ from math import prod
 _SHAPE = re.compile(r'\s*(?:\{"shape": ?|shape=)[\[(]([\d, ]+)[\])]')
 _IMAGEJ = re.compile(r"^(images|channels|slices|frames)=(\d{1,9})\s*$", re.MULTILINE)
 _IMAGE = re.compile(r"<(?:\w+:)?Image[\s>]")
-_FILE = re.compile(r"<(?:\w+:)?UUID\b[^>]*\bFileName=[\"']([^\"']+)[\"'][^>]*>\s*([^<\s]*)")
-_OWN = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']+)[\"']")
-_SIZE = re.compile(r"<(?:\w+:)?Pixels\b[^>]*\bSizeC=[\"'](\d+)[\"']")
-_PLANE = re.compile(r"<(?:\w+:)?TiffData\b([^>]*)")
+_FILE = re.compile(r"<(?:\w+:)?UUID\b[^<>]*\bFileName=[\"']([^\"']+)[\"'][^<>]*>\s*([^<\s]*)")
+_OWN = re.compile(r"<(?:\w+:)?OME\b[^<>]*\bUUID=[\"']([^\"']+)[\"']")
+_SIZE = re.compile(r"<(?:\w+:)?Pixels\b[^<>]*\bSizeC=[\"'](\d+)[\"']")
+_PLANE = re.compile(r"<(?:\w+:)?TiffData\b([^<>]*)")
 _NUMBER = re.compile(r"\b(IFD|FirstC)=[\"'](\d+)[\"']")
 
 

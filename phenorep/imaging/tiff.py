@@ -36,12 +36,14 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
     with tifffile.TiffFile(path) as file:
         pages = _whole(file)
         first = pages[0]
-        count = max(len(pages), _in_one_directory(first, length))
+        alone = len(file.pages) == 1
+        count = max(len(pages), _in_one_directory(first, length, alone))
         if count > 1 and not several:
             raise Refused(f"The file holds {count} images, expected one: save each channel or plane as its own file.")
         for page in pages:
             _check(page, length)
-            if (page.shape, page.dtype, page.photometric) != (first.shape, first.dtype, first.photometric):
+            same = (page.shape, page.dtype, page.photometric) == (first.shape, first.dtype, first.photometric)
+            if not same or (count > 1 and page.photometric == _PALETTE):
                 raise Refused(f"The file holds {count} images that differ in size or kind: save each as its own file.")
         promises.check_size(first.imagelength, first.imagewidth, first.samplesperpixel, first.dtype.itemsize, count)
         extra = _extra(first)
@@ -54,7 +56,7 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
         for page in pages:
             promises.check_strips(path, page)
         if count > len(pages):
-            planes = _stack(path, first, count, length)
+            planes = _stack(path, first, count, length, alone)
         else:
             planes = _samples(first) if len(pages) == 1 else np.concatenate([_samples(page) for page in pages])
     if ramp is not None:
@@ -90,14 +92,14 @@ def _whole(file) -> list:
     return whole or pages
 
 
-def _in_one_directory(page, length: int) -> int:
-    """Number of planes that follow each other in the file, though one page describes them."""
+def _in_one_directory(page, length: int, alone: bool) -> int:
+    """Number of planes that follow each other in the file, though one page describes them; it may be `alone` in the file."""
     stacked = page.tags.get("UIC2tag")  # MetaMorph's stacks
     count = max(stacked.count if stacked else 1, page.imagedepth)
     plane = _bytes(page)
     described = descriptions.stacked(page.description, page.imagelength * page.imagewidth * page.samplesperpixel)
     # A description may have outlived the stack that it was written for: then there is no room for a second plane.
-    if described > 1 and page.compression == 1 and length - min(page.dataoffsets) - plane >= plane / 2:
+    if described > 1 and alone and page.compression == 1 and length - min(page.dataoffsets) - plane >= plane / 2:
         count = max(count, described)
     return count
 
@@ -108,9 +110,9 @@ def _bytes(page) -> int:
     return page.imagelength * page.imagewidth * page.samplesperpixel * bits // 8
 
 
-def _stack(path: Path, page, count: int, length: int) -> np.ndarray:
+def _stack(path: Path, page, count: int, length: int, alone: bool) -> np.ndarray:
     """Planes (count, H, W) that follow each other without a page of their own."""
-    plain = page.compression == 1 and page.fillorder == 1 and page.predictor == 1 and not page.is_tiled
+    plain = alone and page.compression == 1 and page.fillorder == 1 and page.predictor == 1 and not page.is_tiled
     start, dtype = min(page.dataoffsets), page.dtype.newbyteorder(page.parent.byteorder)
     size = count * page.imagelength * page.imagewidth
     if not plain or page.samplesperpixel > 1 or page.bitspersample not in (8, 16):

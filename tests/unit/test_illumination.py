@@ -185,15 +185,14 @@ def test_no_setting_is_hidden():
 
 
 @pytest.mark.parametrize(
-    "keys",
+    ("keys", "threads"),
     [
-        {},
-        {"illumination": {"smoothing": "none"}},
-        {"illumination": {"method": "background", "block_size": 20, "smoothing": "none"}},
-        {"on_bad_image": "exclude"},
+        ({"on_bad_image": "exclude"}, 2),
+        ({"illumination": {"smoothing": "none"}}, 1),
+        ({"illumination": {"method": "background", "block_size": 20, "smoothing": "none"}}, 1),
     ],
 )
-def test_pixels_above_the_largest_value_are_refused_whatever_is_corrected(tmp_path, keys):
+def test_pixels_above_the_largest_value_are_refused_whatever_is_corrected(tmp_path, keys, threads):
     plate = make_plate(tmp_path, count=3, size=(40, 50), per_field=1)
     table, about = contracts.read_table(plate.fields, "fields"), contracts.about(plate.fields)
     image = readers.read(plate.image(2, "DNA"))

@@ -15,6 +15,7 @@ DEEP = (np.arange(3 * 16 * 16, dtype=np.uint16) * 31 % 4093).reshape(3, 16, 16)
 GREY = (DEEP % 251).astype(np.uint8)
 LAST = np.moveaxis(GREY, 0, -1)
 RAMP = np.tile((np.arange(256) * 257).astype(np.uint16), (3, 1))
+IMAGEJ = "ImageJ=1.54f\nimages=3\nslices=3\n"
 COLOURS = RAMP * np.uint16([[1], [1], [0]])
 
 
@@ -50,6 +51,11 @@ READ = {
     "ImageJ": ("a.tif", lambda p: save(p, DEEP, imagej=True), DEEP),
     "one directory": ("a.tif", lambda p: in_one_directory(p, DEEP), DEEP),
     "one file of OME": ("a.ome.tif", lambda p: ome(p, DEEP, "a", [], [(0, 0), (1, 1), (2, 2)]), DEEP),
+    "two pages, of which three are spoken of": (
+        "a.tif",
+        lambda p: save(p, DEEP[:2], description=IMAGEJ, metadata=None),
+        DEEP[:2],
+    ),
     "OME of tifffile": ("a.ome.tif", lambda p: save(p, DEEP, photometric="minisblack"), DEEP),
     "values of a pixel": ("a.tif", lambda p: save(p, LAST, photometric="minisblack", planarconfig="contig"), GREY),
     "rows of images, planes last": ("a.tif", lambda p: save(p, LAST, photometric="minisblack"), GREY),
@@ -100,6 +106,7 @@ REFUSED = {
     "opacity is no channel": ("a.png", lambda p: save(p, np.dstack([LAST, LAST[..., 0] | 255])), 4, "is opacity"),
     "colours for one channel": ("a.png", lambda p: save(p, LAST), 1, "in colour"),
     "pages for one channel": ("a.tif", lambda p: save(p, DEEP[[0, 0]], photometric="minisblack"), 1, "2 planes of 16 x 16"),
+    "pages with palettes": ("a.tif", lambda p: save(p, GREY[:2], photometric="palette", colormap=RAMP), 2, "differ in size"),
     "pages of two sizes": ("a.tif", lambda p: two_sizes(p), 2, "differ in size or kind"),
     "OME, the other way round": (
         "a.ome.tif", lambda p: ome(p, DEEP[:2], "a", [], [(0, 1), (1, 0)]), 2, "channels in another order"),
