@@ -49,14 +49,13 @@ def other_files(description: str, name: str, planes: int) -> tuple[str, ...]:
     return ()
 
 
-def in_order(description: str) -> bool:
-    """Whether OME-XML has the channels of a file in the order of its pages."""
-    for image in _IMAGE.split(description)[1:]:
-        pairs = []
-        for attributes in _PLANE.findall(image):
+def page_order(description: str, count: int) -> list[int]:
+    """The pages of a file in the order of the channels that OME-XML gives them; as they come, where it says nothing else."""
+    pages = {}
+    if len(set(_FILE.findall(description))) <= 1:
+        for attributes in _PLANE.findall(description):
             numbers = {name: int(number) for name, number in _NUMBER.findall(attributes)}
-            pairs.append((numbers.get("IFD", 0), numbers.get("FirstC", 0)))
-        channels = [channel for _, channel in sorted(pairs)]
-        if "UUID" not in image and channels != sorted(channels) and len(set(channels)) == len(channels):
-            return False
-    return True
+            pages[numbers.get("FirstC", 0)] = numbers.get("IFD", 0)
+    if sorted(pages) == sorted(pages.values()) == list(range(count)):
+        return [pages[channel] for channel in range(count)]
+    return list(range(count))

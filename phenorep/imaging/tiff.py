@@ -35,7 +35,7 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
     promises.check_tags(path, length)
     with tifffile.TiffFile(path) as file:
         pages = _whole(file)
-        first = pages[0]
+        first, description = pages[0], file.pages[0].description
         alone = len(file.pages) == 1
         count = max(len(pages), _in_one_directory(first, length, alone))
         if count > 1 and not several:
@@ -63,7 +63,7 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
         planes = ramp[planes]
     planes, opacity = _without_opacity(turned(planes, turn), extra, len(pages))
     _check_offset(planes, first.software)
-    others = descriptions.other_files(first.description, path.name, len(planes)) if several else ()
+    others = descriptions.other_files(description, path.name, len(planes)) if several else ()
     return Stored(shape, planes, opacity, first.photometric in (_RGB, _YCBCR), count > 1, others)
 
 
@@ -87,8 +87,8 @@ def _whole(file) -> list:
     whole = [page for page in pages if not page.is_reduced]
     if not whole and (len(pages) > 1 or pages[0].subifds):
         raise Refused("The file holds only smaller copies of an image that is not among its pages.")
-    if len(whole) > 1 and not descriptions.in_order(whole[0].description):
-        raise Refused("Its OME-XML has the channels in another order than the file's pages: save them in order.")
+    if len(whole) == len(pages) > 1:
+        return [pages[number] for number in descriptions.page_order(pages[0].description, len(pages))]
     return whole or pages
 
 

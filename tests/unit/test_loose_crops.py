@@ -56,6 +56,8 @@ READ = {
         lambda p: save(p, DEEP[:2], description=IMAGEJ, metadata=None),
         DEEP[:2],
     ),
+    "OME, pages the other way round": ("a.ome.tif", lambda p: ome(p, DEEP[:2], "a", [], [(0, 1), (1, 0)]), DEEP[1::-1]),
+    "OME, channels listed backwards": ("a.ome.tif", lambda p: ome(p, DEEP[:2], "a", [], [(1, 1), (0, 0)]), DEEP[:2]),
     "OME of tifffile": ("a.ome.tif", lambda p: save(p, DEEP, photometric="minisblack"), DEEP),
     "values of a pixel": ("a.tif", lambda p: save(p, LAST, photometric="minisblack", planarconfig="contig"), GREY),
     "rows of images, planes last": ("a.tif", lambda p: save(p, LAST, photometric="minisblack"), GREY),
@@ -108,8 +110,6 @@ REFUSED = {
     "pages for one channel": ("a.tif", lambda p: save(p, DEEP[[0, 0]], photometric="minisblack"), 1, "2 planes of 16 x 16"),
     "pages with palettes": ("a.tif", lambda p: save(p, GREY[:2], photometric="palette", colormap=RAMP), 2, "differ in size"),
     "pages of two sizes": ("a.tif", lambda p: two_sizes(p), 2, "differ in size or kind"),
-    "OME, the other way round": (
-        "a.ome.tif", lambda p: ome(p, DEEP[:2], "a", [], [(0, 1), (1, 0)]), 2, "channels in another order"),
     "half of a stack in one directory": (
         "a.tif", lambda p: (in_one_directory(p, DEEP), p.write_bytes(p.read_bytes()[:-300])), 3, "truncated"),
     "a companion": (
