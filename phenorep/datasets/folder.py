@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, experiment, fieldlist, microscopes, plugins
+from phenorep import contracts, experiment, fieldlist, microscopes, notes, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.order import natural
@@ -106,6 +106,8 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     if plate not in theirs:
         raise UserError(f"{config.folder}: there is no plate '{plate}'. {plugins.suggest(plate, theirs)}")
     found = fieldlist.read(files, chosen, theirs[plate])
+    for text in fieldlist.remarks(found):
+        notes.say(f"{config.folder}: {text}")
     channels = fieldlist.channels(files, chosen, found.images)
     if not config.channels:
         first = fieldlist.read(files, chosen, next(iter(names)))

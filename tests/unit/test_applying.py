@@ -246,7 +246,7 @@ def write_crops(folder):
         ("float", "the pixels are float32, expected uint8 or uint16"),
         ("planes", "its shape is (4, 8, 8), but --channels names 2"),
         ("nothing", "holds no image"),
-        ("damaged", "cannot be read as an image"),
+        ("damaged", "a.png: cannot be used as a crop. The file is truncated"),
         ("absent", "there is no such file or folder"),
     ],
 )
