@@ -146,7 +146,6 @@ def _taken(options: dict, facts: dict, entries: list, config: dict, work: Path, 
         made.append(newplates.outputs(work, f"plate{number}"))
         try:
             loose_crops.store(plate, channels, top, made[-1])
-            newplates.check_range(made[-1], plate.name)
         except UserError as error:
             if hint := applied_settings.hint(str(error), options, ()):
                 raise UserError(f"{error} {hint}") from error

@@ -118,7 +118,7 @@ def _add_embed(commands) -> None:
         help="how fields are cut, like nuclei:size=64, or a sample set of the file behind --config; default: as the "
         "encoder's file states",
     )
-    embed.add_argument("--config", help="YAML with `preprocess`, `samples` or `compute`; its keys change what the file states")
+    embed.add_argument("--config", help="YAML with `preprocess`, `samples`, `compute`: its keys change what the file states")
     embed.add_argument(
         "--illumination",
         choices=("plate", "none"),
@@ -130,7 +130,7 @@ def _add_embed(commands) -> None:
         help="w1=DNA,w2=Actin: which of the table's channels are the encoder's; of crops, their planes in order: DNA,Actin",
     )
     embed.add_argument("--pixel-size-um", help="micrometres in a pixel, where samples are cut by micrometres")
-    embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, if it is not that of the encoder")
+    embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, if not that of the encoder")
     embed.add_argument("--on-bad-image", choices=("stop", "exclude"), help="exclude: leave out fields that cannot be read")
     embed.add_argument("--device", choices=("auto", "cpu", "cuda"), help="auto: a GPU where there is one (default)")
     embed.add_argument("--batch-size", type=int, help="samples at once; fewer where memory ends, the result is the same")

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from phenorep import applied_settings, contracts, fields, loaddata, plugins, preparation, preprocessing, tabulation
 from phenorep.errors import UserError
 from phenorep.preparation import Entry
-
-_BLOCK = 256  # samples that are looked at at once
 
 
 def cut(
@@ -65,7 +62,6 @@ def cut(
             illumination.make(paths.fields, preprocessing.stage(preprocess, "illumination"), threads, paths.illumination)
             nuclei.make(paths, preprocessing.stage(preprocess, "nuclei"), threads, paths)
             store.make(chosen.samples[0], preprocessing.stage(preprocess, "samples"), paths, sets[0], threads)
-            check_range(sets[0], f"plate {plate}")
             for block, parent, view in zip(chosen.samples[1:], sets, sets[1:], strict=False):
                 looked_at = SimpleNamespace(table=parent.table, statistics=parent.statistics, array=sets[0].array)
                 store.make_view(block, looked_at, view)
@@ -82,28 +78,6 @@ def outputs(folder: Path, plate: str) -> SimpleNamespace:
     """Paths of a plate's samples."""
     endings = {"array": "npy", "table": "parquet", "statistics": "json"}
     return SimpleNamespace(**{kind: folder / f"{plate}.{ending}" for kind, ending in endings.items()})
-
-
-def check_range(samples, name: str) -> None:
-    """Raise `UserError` if samples, as they lie in their array, are brighter than their `intensity_max`.
-
-    Resized ones are passed over: interpolation may exceed what the images hold.
-    """
-    facts = contracts.read_facts(samples.statistics)
-    largest, top = 0, facts["intensity_max"]
-    table = contracts.read_table(samples.table, "samples")
-    if "Height" in table and (table[["Height", "Width"]].to_numpy() != facts["shape"][1:]).any():
-        return
-    array, above = np.load(samples.array, mmap_mode="r"), 0
-    for start in range(0, len(array), _BLOCK):
-        block = array[start : start + _BLOCK]
-        above += int((block > top).sum())
-        largest = max(largest, int(block.max()))
-    if above:
-        raise UserError(
-            f"{name}: {100 * above / array.size:.2g} % of the pixels exceed intensity_max {top}, the largest is {largest}. "
-            "Say by --intensity-max what the camera of these images reaches."
-        )
 
 
 def check_channels(facts: dict, channels: list[str], where: str, remedy: str, theirs: dict | None = None) -> None:

@@ -144,7 +144,9 @@ def test_photographs_of_three_colours_are_crops_too(made, tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (4, 16, 20, 3), dtype=np.uint8)
     for number, image in enumerate(colours):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
-    found = embed(made, [tmp_path], tmp_path / "new.parquet", encoder=made.actin, channels="DNA,Actin,Other", intensity_max=255)
+    found = embed(
+        made, [tmp_path], tmp_path / "new.parquet", encoder=made.actin, channels="DNA,Actin,Other", intensity_max=255
+    )
     np.testing.assert_allclose(features(found)[:, 0], colours[..., 1].mean(axis=(1, 2)) / 255, atol=1e-5)
 
 

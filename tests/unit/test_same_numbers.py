@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from phenorep import applying, contracts, embedding, encoders, plugins, preparation, pretrain, store
+from phenorep import applying, contracts, embedding, plugins, pretrain, store
 from tests.unit import made_plate, made_samples
 from tests.unit.test_methods import ENCODERS, SMALL
 
