@@ -153,7 +153,11 @@ def test_channels_that_nobody_reads_are_not_opened(made, tmp_path, capsys, kind)
         (lambda t: t, {"samples": "nuclei:size=24,edge=none"}, "edge: 'none' is not one of drop, pad"),
         (lambda t: t, {"samples": "nuclei:size=500"}, "not one window lies inside the images"),
         (lambda t: t, {"intensity_max": 2000}, "pixels are above 'intensity_max: 2000'"),
-        (lambda t: t.assign(FileName_Actin="gone.tif"), {"on_bad_image": "stop"}, "2 of 2 fields cannot be used"),
+        (
+            lambda t: t.assign(FileName_Actin=t["Metadata_Well"] + "gone.tif"),
+            {"on_bad_image": "stop"},
+            "2 of 2 fields cannot be used",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(made, tmp_path, change, options, message):
