@@ -90,14 +90,17 @@ def range_of(options: dict, entries: Sequence[Entry]) -> int | None:
     return _unless_whole(preparation.settled(options["encoder"], bare, {}, _REMEDIES))
 
 
-def hint(message: str, options: dict, samples: Sequence[dict]) -> str:
+def hint(message: str, options: dict, samples: Sequence[dict], intensity_max: int | None) -> str:
     """Where the setting comes from that a message is about, if that is the encoder's file, and how it is changed."""
     if ": where:" in message and options.get("samples") is None:
         option = sampling_choice.as_option(samples)
         return f"The condition is the encoder's, as its file states; --samples {option} cuts all samples, without it."
-    if ("intensity_max" in message or "--intensity-max" in message) and options.get("intensity_max") is None:
+    ranged = "intensity_max" in message or "--intensity-max" in message
+    if ranged and intensity_max is not None and options.get("intensity_max") is None:
         return "The intensity_max is the encoder's, as its file states; --intensity-max says that of these images."
-    return ""
+    if "pixel_size_um" in message and options.get("pixel_size_um") is None:
+        return "Here --pixel-size-um states it."
+    return "Here --on-bad-image exclude does so." if "on_bad_image: exclude" in message else ""
 
 
 def _given(options: dict, config: dict) -> dict[str, object]:

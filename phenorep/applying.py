@@ -88,6 +88,9 @@ def _config(path: str | None) -> dict:
     found = configfiles.read(path)
     if not isinstance(found, dict):
         raise UserError(f"{path}: is no configuration: expected blocks such as 'samples:' and 'preprocess:'.")
+    for name in ("preprocess", "samples", "compute"):
+        if not isinstance(found.get(name) or {}, dict):
+            raise UserError(f"{path}: {name}: found {str(found[name])[:80]!r}, expected keys and values.")
     return found
 
 
@@ -147,7 +150,7 @@ def _taken(options: dict, facts: dict, entries: list, config: dict, work: Path, 
         try:
             loose_crops.store(plate, channels, top, made[-1])
         except UserError as error:
-            if hint := applied_settings.hint(str(error), options, ()):
+            if hint := applied_settings.hint(str(error), options, (), top):
                 raise UserError(f"{error} {hint}") from error
             raise
         print(f"{plate.name}: {_rows(made[-1].table)} crops, scaled as one plate")

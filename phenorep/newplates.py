@@ -66,7 +66,7 @@ def cut(
                 looked_at = SimpleNamespace(table=parent.table, statistics=parent.statistics, array=sets[0].array)
                 store.make_view(block, looked_at, view)
         except UserError as error:
-            if hint := applied_settings.hint(str(error), options, chosen.samples):
+            if hint := applied_settings.hint(str(error), options, chosen.samples, chosen.intensity_max):
                 raise UserError(f"{error} {hint}") from error
             raise
         print(f"plate {plate}: {pq.read_metadata(sets[-1].table).num_rows} samples")

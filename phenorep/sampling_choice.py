@@ -34,8 +34,10 @@ def given(options: dict, config: dict) -> list[dict] | None:
         return checked([_written(text)], "--samples")
     blocks = []
     while text is not None:
-        if text not in known or len(blocks) > len(known):
+        if not isinstance(text, str) or text not in known or len(blocks) > len(known):
             raise UserError(f"{options['config']}: samples: {options['samples']}: its 'of' leads to no set that is cut.")
+        if not isinstance(known[text] or {}, dict):
+            raise UserError(f"{options['config']}: samples: {text}: found {str(known[text])[:80]!r}, expected keys.")
         keys = dict(known[text] or {})
         parent, where = keys.pop("of", None), keys.pop("where", None)
         use = keys.pop("use", None if parent and text not in plugins.names("samples") else text)

@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
-from phenorep import encoders, preparation, preprocessing, pretrain
+from phenorep import contracts, embedding, encoders, preparation, preprocessing, pretrain
 from phenorep.batches import Source, Sources
 from phenorep.errors import UserError
+from phenorep.report import provenance
 from phenorep.store import Samples
 from tests.unit.test_same_numbers import SETTINGS, check_same, embed, run, write_plate
 
@@ -184,14 +186,12 @@ def test_images_that_contradict_the_range_are_refused(made, tmp_path):
 def test_a_borrowed_encoder_takes_the_range_that_is_said(made, tmp_path, capsys):
     """As a run with `from:` does, whose dataset states a range of its own."""
     other = write_plate(tmp_path / "other", CHANNELS, bits=16, seed=1)
-    from phenorep import contracts, embedding
-
     output = tmp_path / "run.parquet"
     embedding.make(made.encoder, **other.files, compute={}, threads=1, output=output, channels=["Actin"], block="borrowed")
+    expected = contracts.read_table(output, "embeddings")
+    expected.columns = [name.replace("borrowed", "pixel_statistics") for name in expected]
     found = embed(made.encoder, other.table, tmp_path / "new.parquet", intensity_max=65535)
-    check_same(
-        found, contracts.read_table(output, "embeddings").rename(columns=lambda n: n.replace("borrowed", "pixel_statistics"))
-    )
+    check_same(found, expected)
     assert "intensity_max: the encoder was made with 4095, here 65535" in capsys.readouterr().out
     embed(made.encoder, other.files["tables"][0], tmp_path / "new.parquet")
     assert "intensity_max: the encoder was made with 4095, here 65535" in capsys.readouterr().out
@@ -247,3 +247,28 @@ def test_what_a_file_states_is_not_believed(made, tmp_path, change):
         embed(restated(made, tmp_path / "e.safetensors", change), made.table, tmp_path / "new.parquet")
     assert len(str(refused.value)) < 1500
     assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("preprocess: 5\n", "preprocess: found '5', expected keys and values"),
+        ("preprocess: {nuclei: {diameters: 5}}\n", "unknown key 'diameters'. Did you mean 'diameter'"),
+        ("samples: {cells: 5}\n", "samples: cells: found '5', expected keys"),
+        ("samples: {cells: {of: cells}}\n", "its 'of' leads to no set that is cut"),
+        ("samples: {cells: {of: [gone]}}\n", "its 'of' leads to no set that is cut"),
+    ],
+)
+def test_a_configuration_that_is_wrong(made, tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    options = {"config": str(tmp_path / "mine.yaml")} | ({"samples": "cells"} if "cells" in text else {})
+    with pytest.raises(UserError, match=re.escape(message)):
+        embed(made.encoder, made.table, tmp_path / "new.parquet", **options)
+
+
+def test_the_page_shows_to_which_grey_value_an_encoder_was_made(made, tmp_path):
+    facts = encoders.stated(made.encoder)
+    contracts.write_table(made.expected, tmp_path / "p.parquet", "profiles", {"steps": [{"encoder": facts}]})
+    entry = {"dataset": "made", "samples": "view", "method": "pixels", "epoch": "final", "path": tmp_path / "p.parquet"}
+    (row,) = provenance.encoders({"profiles": [entry]})
+    assert (row["intensity_max"], row["trained_on"], row["channels"]) == ("4095", "nothing", "Actin")
