@@ -65,8 +65,9 @@ def check_same(found, expected):
     assert np.ptp(features(expected), axis=0).max() > 1e-3
 
 
-CASES = [(name, SCALINGS[number % 3]) for number, name in enumerate(sorted(set(ENCODERS) - {"random", "image_quality"}))]
-CASES += [*(("random", scaling) for scaling in SCALINGS), ("image_quality", {"clip": 1500})]
+# Each method with one of the scalings; image_quality refuses that by plate.
+CASES = [(name, SCALINGS[number % 3]) for number, name in enumerate(sorted(set(ENCODERS) - {"image_quality"}))]
+CASES.append(("image_quality", "range"))
 
 
 @pytest.mark.parametrize(("name", "scaling"), CASES, ids=[f"{name}-{next(iter(scaling))}" for name, scaling in CASES])
