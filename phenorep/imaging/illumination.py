@@ -98,6 +98,12 @@ def load(path: str | Path, channels: list[str]) -> np.ndarray:
     raise UserError(f"{path}: no illumination function for channel(s) {', '.join(missing)}. Remove the file and run again.")
 
 
+def about(path: str | Path) -> dict:
+    """How the functions of a file were made, as `write` states it; nothing where the file does not say."""
+    with np.load(path) as file:
+        return json.loads(str(file["about"])) if "about" in file else {}
+
+
 @blas.single_thread()
 def make(fields_path: str | Path, preprocess: dict, threads: int, output: str | Path) -> None:
     """Write the illumination functions of a plate, one (H, W) float32 array per channel, and ``about``.
