@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from phenorep import experiment, loaddata, plugins
-from phenorep.errors import UserError
+from phenorep import experiment, headers, loaddata, overlooked
 from phenorep.experiment import Experiment
 from phenorep.order import natural
 from phenorep.platemap import CARRIED
@@ -78,15 +77,13 @@ def metadata(config: Config) -> pd.DataFrame:
         If table, plate map and keys do not fit together; the message says where.
     """
     ours = loaddata.columns(config.table, "table", config.rename)
-    _check_renamed(config, ours)
+    tables = {"table": config.table, "plate_map": config.plate_map}
+    loaddata.check_renamed(tables, config.rename)
+    overlooked.tell(tables, config)
     rules = (config.negative_control, config.positive_control)
     asked = {column for rule in rules for column in rule or {}} | {(config.batch_from or {}).get("column")}
     wanted = [new for name, new in ours.items() if new.startswith(CARRIED) or new in asked]
     table = loaddata.read(config.table, "table", config.rename, only=[*wanted, "Metadata_Plate", "Metadata_Well"])
-    for column in ("Metadata_Plate", "Metadata_Well"):
-        if (table[column] == "").any():
-            row = int(np.argmax(table[column] == ""))
-            raise UserError(f"{config.table}: row {row + 1} has no {column}. Fill it in, or take the row out.")
     loaddata.normalise_wells(table, config.table)
     rows = len(table)
     table = experiment.describe(config, table, config.table, list(dict.fromkeys(table["Metadata_Plate"])))
@@ -96,11 +93,18 @@ def metadata(config: Config) -> pd.DataFrame:
     return table[[name for name in table if name.startswith(CARRIED)]].copy()
 
 
+def check(config: Config) -> None:
+    """Read all tables once, raise what is wrong with them and say what is read in which way."""
+    metadata(config)
+    feature_names(config)
+
+
 def feature_names(config: Config) -> tuple[list[str], list[str]]:
     """The columns that are features, and the others that are no metadata: they hold text."""
-    renamed = set(config.rename or {})
+    renamed = set(map(str, config.rename or {}))
     ours = loaddata.columns(config.table, "table", config.rename)
-    rest = [name for name, new in ours.items() if name not in renamed and not new.startswith(CARRIED)]
+    ours = {name: new for name, new in ours.items() if not renamed & headers.forms(name)}
+    rest = [name for name, new in ours.items() if not new.startswith(CARRIED)]
     numeric = set(loaddata.numeric(config.table, rest))
     return [name for name in rest if name in numeric], [name for name in rest if name not in numeric]
 
@@ -108,13 +112,3 @@ def feature_names(config: Config) -> tuple[list[str], list[str]]:
 def values(config: Config, names: list[str]) -> Iterator[np.ndarray]:
     """The features `names` of all rows in the table's order, piece by piece: each (n, F), NaN where a cell is empty."""
     return loaddata.numbers(config.table, names)
-
-
-def _check_renamed(config: Config, ours: dict[str, str]) -> None:
-    known = set(ours)
-    if config.plate_map:
-        known |= set(loaddata.columns(config.plate_map, "plate_map", config.rename))
-    for name in config.rename or {}:
-        if name not in known:
-            hint = plugins.suggest(name, known)
-            raise UserError(f"datasets: rename: there is no column '{name}' in {config.table}. {hint}")

@@ -213,7 +213,7 @@ def test_messages_say_what_to_change(wells):
     assert "negative_control: no row of" in wells.refusal(negative_control={"Metadata_Compound": "water"})
     assert "unknown key 'intensity_max'" in wells.refusal(intensity_max=255)
     wells.table.loc[4, "Metadata_Well"] = ""
-    assert "row 5 has no Metadata_Well" in wells.refusal()
+    assert "row 6 has no Metadata_Well" in wells.refusal()
     wells.table = wells.table.drop(columns=["Metadata_Well"])
     assert "rename: {theirs: Metadata_Well}" in wells.refusal()
     wells.table = wells.table[["Metadata_Plate", "moa"]].assign(Metadata_Well="A01")
