@@ -4,6 +4,8 @@ import os
 import re
 from urllib.parse import unquote
 
+import pandas as pd
+
 from phenorep.errors import UserError
 
 _FILE = re.compile(r"file:(//(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
@@ -35,6 +37,11 @@ def path(text: str, where: str, remedy: str) -> str:
     if what := elsewhere(text):
         raise UserError(f"{where} is {text!r:.200}: {what}. {remedy}")
     return text
+
+
+def are_odd(column: pd.Series) -> pd.Series:
+    """Which cells may be anything but a plain path: `path` need not look at the others, of which there are many."""
+    return column.str.contains(":", regex=False) | column.str.startswith("\\\\")
 
 
 def elsewhere(text: str) -> str | None:

@@ -18,10 +18,10 @@ _THEIRS = {
     COMPOUND: "compound compoundid compoundname cpd cpdid cpdname drug drugname drugid pertiname pertname pertid "
     "broadsample broadid molecule moleculename chemical chemicalname substance jcp2022",
     PERTURBATION: "perturbation treatment condition sirna sgrna crispr orf",
-    "Metadata_MoA": "moa mechanism mechanismofaction moaclass moalist",
+    "Metadata_MoA": "moa mechanism mechanismofaction moaclass",
     CONTROL: "control controltype iscontrol welltype",
     BATCH: "batch batchid batchname",
-    "Metadata_CellLine": "cellline celltype",
+    "Metadata_CellLine": "cellline",
     "Metadata_Replicate": "replicate replicateid rep",
 }
 _OURS = {name: ours for ours, names in _THEIRS.items() for name in names.split()}

@@ -77,7 +77,7 @@ def _config(options: dict) -> folder.Config:
 
 def pairs(text: str, option: str) -> dict[str, str]:
     """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}; a name with a comma is in quotes: ``"DAPI, 405"=DNA``."""
-    parts = [part.partition("=") for part in next(csv.reader([text], skipinitialspace=True))]
+    parts = [part.partition("=") for part in next(csv.reader([text.replace("\n", " ")], skipinitialspace=True))]
     if any(not theirs.strip() or (sign and not ours.strip()) for theirs, sign, ours in parts):
         raise UserError(
             f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin; a name with a comma in it in quotes: "

@@ -83,9 +83,9 @@ def sources(config: Config) -> list[str]:
 
 def check(config: Config) -> None:
     """Read all tables once, raise what is wrong with them and say what is read in which way; no image is opened."""
-    table, channels = _described(config)
+    table, _ = _described(config)
     for plate in plates(config):
-        _of_plate(config, table, plate, channels)
+        experiment.of_plate(table, plate, config.table)
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
@@ -150,14 +150,14 @@ def _placed(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.Data
 
 def _here(config: Config, column: pd.Series) -> pd.Series:
     remedy = "Name the folder in which all images are here by 'datasets: images:'; it takes the place of PathName_*."
-    first = column.drop_duplicates()
+    first = column[locations.are_odd(column)].drop_duplicates()
     places = {}
     for row, text in first.items():
         if config.images and locations.elsewhere(text):  # where they were before they were moved
             places[text] = locations.last(text)
         else:
             places[text] = locations.path(text, f"{config.table}: row {row}: {column.name}", remedy)
-    return column.map(places)
+    return column.map(lambda text: places.get(text, text)) if places else column
 
 
 def _with_paths(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.DataFrame:
