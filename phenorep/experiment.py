@@ -1,16 +1,17 @@
 """What the wells of a user's plates hold, as the configuration tells it: plate map, controls, batches."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
-from phenorep import headers, loaddata, platemap
+from phenorep import amounts, headers, loaddata, merged_treatments, notes, platemap, spellings
 from phenorep.errors import UserError
 from phenorep.order import natural
 
-_NUMBERS = {"Metadata_Concentration": float, "Metadata_Dose": int}
+_CONTROLS = ("negative", "positive", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class Experiment:
     negative_control: dict | None = None  # {column: value} (or a list of values) of the negative-control wells
     positive_control: dict | None = None  # the same for positive controls
     batch_from: dict | None = None  # {column: ..., pattern: regular expression}: its first group is Metadata_Batch
+    # Names that differ only in case, blanks, invisible signs, forms of letters. exact: refused, since a compound would count
+    # as two. folded: joined to the most frequent spelling, and listed. distinct: kept apart where the difference is visible.
+    names: Literal["exact", "folded", "distinct"] = "exact"
 
     def __post_init__(self):
         # A rule names a column as the file has it or as it is read.
@@ -39,6 +43,12 @@ class Experiment:
             column = headers.meant(self.batch_from["column"], self.rename)
             object.__setattr__(self, "batch_from", {**self.batch_from, "column": column})
 
+    def asked(self) -> set[str]:
+        """Columns that the rules for controls and batches name."""
+        rules = (self.negative_control, self.positive_control)
+        batch = {self.batch_from["column"]} if self.batch_from else set()
+        return {column for rule in rules for column in rule or {}} | batch
+
 
 @dataclass(frozen=True, kw_only=True)
 class Imaged(Experiment):
@@ -53,6 +63,31 @@ class Imaged(Experiment):
             raise ValueError("intensity_max must lie between 1 and 65535")
 
 
+def read(config: Experiment, key: str, only: str | Collection[str] | None = None) -> pd.DataFrame:
+    """One of the user's tables, with each name in one spelling and plain numbers, all as text.
+
+    Parameters
+    ----------
+    key
+        The key that names the table: ``table`` or ``plate_map``.
+    only
+        The column to read, or several; None: all.
+
+    Returns
+    -------
+    DataFrame
+        Its index holds the numbers of the rows in the file.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be read as one, or its names and numbers not in one way; the message says where.
+    """
+    path = getattr(config, key)
+    table = loaddata.read(path, key, config.rename, only)
+    return amounts.checked(spellings.cleaned(table, path, config.names, config.asked()), path)
+
+
 def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequence[str]) -> pd.DataFrame:
     """Add what the wells hold to a table of fields.
 
@@ -61,7 +96,7 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
     config
         The dataset's configuration.
     fields
-        A row per field, text columns, with `Metadata_Plate` and `Metadata_Well`; of all plates, or of some.
+        A row per field, text columns as of `read`, with `Metadata_Plate` and `Metadata_Well`; of all plates, or of some.
     source
         Where the fields come from, for messages.
     plates
@@ -70,74 +105,105 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
     Returns
     -------
     DataFrame
-        `fields` with the plate map's columns, `Metadata_Batch` and `Metadata_Control`, and `Problem` (""). Then a row for
-        each well that the plate map names and `fields` does not have, whose `Problem` says so: also for wells of plates
-        that `fields` does not hold.
+        `fields` with the plate map's columns, `Metadata_Batch` and `Metadata_Control`, numbers where columns hold numbers,
+        and `Problem` (""). Then a row for each well that the plate map names and `fields` does not have, whose `Problem`
+        says so: also for wells of plates that `fields` does not hold.
 
     Raises
     ------
     UserError
         If plate map, keys and fields do not fit together.
     """
-    fields = fields.assign(Problem="")
+    places = dict.fromkeys(fields, source)
+    table = fields.assign(Problem="")
+    mapped: set[str] = set()
     if config.plate_map:
-        wells = loaddata.read(config.plate_map, "plate_map", config.rename)
-        loaddata.need(config.plate_map, wells, ("Metadata_Well",))
-        loaddata.normalise_wells(wells, config.plate_map)
-        fields = platemap.join(fields, wells, source, config.plate_map, plates)
-    return _with_controls(config, _with_batch(config, fields, source), source)
+        wells = _wells(config, plates)
+        mapped = set(wells) - {"Metadata_Plate", "Metadata_Well"}
+        places |= dict.fromkeys(mapped, config.plate_map)
+        table = platemap.join(table, wells, source, config.plate_map, plates)
+    table = _with_controls(config, _with_batch(config, table, places), places)
+    table = _with_numbers(table, places, mapped)
+    merged_treatments.tell(table[table["Problem"] == ""], source)
+    return table
 
 
-def of_plate(fields: pd.DataFrame, plate: str, source: str) -> pd.DataFrame:
-    """The rows of one plate, sorted by well and site, with numbers where columns hold numbers."""
+def of_plate(fields: pd.DataFrame, plate: str) -> pd.DataFrame:
+    """The rows of one plate, sorted by well and site."""
     fields = fields.loc[fields["Metadata_Plate"] == plate]
     # A field's number is its row: in any order of the table the same fields get the same numbers.
     places = [
         (natural(well), natural(site)) for well, site in zip(fields["Metadata_Well"], fields["Metadata_Site"], strict=True)
     ]
     rows = sorted(range(len(fields)), key=places.__getitem__)
-    return with_numbers(fields.iloc[rows].reset_index(drop=True), source)
+    return fields.iloc[rows].reset_index(drop=True)
 
 
-def with_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """A table of text columns with numbers where columns hold numbers, changed in place."""
-    for column, kind in _NUMBERS.items():
+def _wells(config: Experiment, plates: Sequence[str]) -> pd.DataFrame:
+    """The plate map: wells in one form, plates as the fields spell them where names are folded."""
+    wells = read(config, "plate_map")
+    loaddata.need(config.plate_map, wells, ("Metadata_Well",))
+    loaddata.normalise_wells(wells, config.plate_map)
+    if "Metadata_Plate" in wells and config.names == "folded":
+        spelt = {spellings.folded(name): name for name in plates}
+        wells["Metadata_Plate"] = wells["Metadata_Plate"].map(lambda name: spelt.get(spellings.folded(name), name))
+    return wells
+
+
+def _with_numbers(table: pd.DataFrame, places: Mapping[str, str], mapped: Collection[str]) -> pd.DataFrame:
+    """A table of text columns with numbers where columns hold numbers."""
+    imaged = table["Problem"] == ""
+    for column in (amounts.CONCENTRATION, amounts.DOSE):
         if column in table:
-            left_out = (table["Problem"] != "") & (table[column] == "")  # a well without images: any number will do
-            table[column] = platemap.numbers(table[column].mask(left_out, "0"), kind, source)
+            # A well without images has what the plate map says of it, and of other columns nothing.
+            decided = imaged | (column in mapped)
+            table[column] = amounts.numbers(table[column], decided)
     for column in [name for name in table if name.startswith("Label_")]:
         parsed = pd.to_numeric(table[column].replace("", None), errors="coerce")
         if parsed.notna().equals(table[column] != ""):  # a target of classes stays text
+            if parsed.isin([float("inf"), -float("inf")]).any():
+                raise UserError(f"{places[column]}: {column} holds an infinity. Leave the cell empty, or write a number.")
             table[column] = parsed
     return table
 
 
-def _with_batch(config: Experiment, table: pd.DataFrame, source: str) -> pd.DataFrame:
+def _with_batch(config: Experiment, table: pd.DataFrame, places: Mapping[str, str]) -> pd.DataFrame:
     if config.batch_from is None:
         return table
     if "Metadata_Batch" in table:
-        raise UserError(f"datasets: batch_from: {source} has a column Metadata_Batch already; give one of the two.")
+        where = places["Metadata_Batch"]
+        raise UserError(f"datasets: batch_from: {where} has a column Metadata_Batch already; give one of the two.")
     column = config.batch_from["column"]
-    loaddata.need(source, table, (column,))
+    loaddata.need(" and ".join(dict.fromkeys(places.values())), table, (column,))
     imaged = table["Problem"] == ""  # wells without images have nothing but their plate and the plate map's columns
     table["Metadata_Batch"] = ""
-    batches = platemap.batches(table.loc[imaged, column], str(config.batch_from.get("pattern", ".*")), source)
-    table.loc[imaged, "Metadata_Batch"] = batches
+    pattern = str(config.batch_from.get("pattern", ".*"))
+    table.loc[imaged, "Metadata_Batch"] = platemap.batches(table.loc[imaged, column], pattern, places[column])
     return table
 
 
-def _with_controls(config: Experiment, table: pd.DataFrame, source: str) -> pd.DataFrame:
+def _with_controls(config: Experiment, table: pd.DataFrame, places: Mapping[str, str]) -> pd.DataFrame:
     rules = {"negative": config.negative_control, "positive": config.positive_control}
     given = "Metadata_Control" in table
     if any(rules.values()):
         if given:
-            raise UserError(f"datasets: {source} has a column Metadata_Control already; take out the keys *_control.")
-        table["Metadata_Control"] = platemap.controls(table, rules, source)
+            where = places["Metadata_Control"]
+            raise UserError(f"datasets: {where} has a column Metadata_Control already; take out the keys *_control.")
+        table["Metadata_Control"] = platemap.controls(table, rules, places, config.names)
     elif given:
-        odd = sorted(set(table["Metadata_Control"]) - {"negative", "positive", ""})
-        if odd:
-            raise UserError(
-                f"{source}: Metadata_Control: '{odd[0]}' is neither negative, positive nor empty. Change it there, or "
-                "rename the column by 'datasets: rename:' and give 'negative_control: {column: value}'."
-            )
+        table["Metadata_Control"] = _named_controls(table["Metadata_Control"], places["Metadata_Control"])
     return table
+
+
+def _named_controls(kinds: pd.Series, where: str) -> pd.Series:
+    """The column `Metadata_Control` of a table in small letters, which is what it may hold."""
+    spelt = {text: text.lower() for text in set(kinds)}
+    odd = sorted(text for text, kind in spelt.items() if kind not in _CONTROLS)
+    if odd:
+        raise UserError(
+            f"{where}: Metadata_Control: '{odd[0]}' is neither negative, positive nor empty. Change it there, or rename the "
+            "column by 'datasets: rename:' and give 'negative_control: {column: value}'."
+        )
+    if changed := sorted(text for text, kind in spelt.items() if text != kind):
+        notes.say(f"{where}: Metadata_Control: {', '.join(map(repr, changed))} is read in small letters.")
+    return kinds.map(spelt)

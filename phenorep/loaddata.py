@@ -1,21 +1,19 @@
 """Read a user's tables: CSV, also compressed, or parquet, with the columns of LoadData tables as text, others as numbers."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from phenorep import filekinds, headers, lookalikes, notes, plugins, tablefiles
 from phenorep.errors import UserError
 from phenorep.fields import well_name
 
 _SHOWN = 8  # rows that a message lists
-_CELLS_AT_ONCE = 16_000_000  # 128 MB as float64
 
 
 def columns(path: str, key: str, rename: Mapping[str, str] | None = None, also: Collection[str] = ()) -> dict[str, str]:
@@ -62,9 +60,9 @@ def read(
         empty = table.index[np.logical_and.reduce([table[place].str.strip() == "" for place in table])]
         if len(empty) and wanted is not None:
             # The other columns decide; of a parquet file nothing is passed over then, since its other columns are not read.
-            empty = [] if _is_parquet(Path(path)) else tablefiles.empty_rows(path, empty)
+            empty = [] if is_parquet(Path(path)) else tablefiles.empty_rows(path, empty)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, key, error) from error
+        raise unreadable(path, key, error) from error
     if len(empty):
         notes.say(f"{path}: empty rows are passed over: {_rows_named(empty)}.")
         table = table.drop(index=empty)
@@ -104,12 +102,12 @@ def _header(path: str, key: str) -> list[str]:
         if kind := filekinds.told(file):
             what, remedy = kind
             raise UserError(f"{path}: this is {what}. {remedy.replace('FILE', file.name)}, and name that in {_named(key)}.")
-        if _is_parquet(file):
+        if is_parquet(file):
             return _parquet_schema(path).names
         separator = tablefiles.separator_of(file)
         names = tablefiles.header(file, separator).unique
     except (OSError, ValueError) as error:
-        raise _unreadable(path, key, error) from error
+        raise unreadable(path, key, error) from error
     if len(names) == 1 and ";" in names[0]:
         # Not read: where cells are separated by semicolons, numbers may have commas.
         raise UserError(f"{path}: its columns are separated by ';'. Save it with commas; {_named(key)} names it.")
@@ -122,7 +120,7 @@ def _header(path: str, key: str) -> list[str]:
 def _cells(file: Path, names: Sequence[str], places: Sequence[int], whole: bool) -> pd.DataFrame:
     """Columns of a table as text, by their places; the index numbers the rows."""
     with tablefiles.decoding():
-        if not _is_parquet(file):
+        if not is_parquet(file):
             # All columns, where all are wanted: then rows that are too long are noticed.
             return tablefiles.read(file, None if whole else places)[list(places)].apply(_text)
         table = pq.read_table(file, columns=[names[place] for place in places])
@@ -158,56 +156,9 @@ def _rows_named(numbers: Sequence[int]) -> str:
     return f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers[:_SHOWN]))}{more}"
 
 
-def numeric(path: str, names: list[str]) -> list[str]:
-    """Which of these columns, by the table's own names, hold numbers and nothing else; empty cells are none."""
-    if _is_parquet(Path(path)):
-        schema = _parquet_schema(path)
-        tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-        return [name for name in names if any(test(schema.field(name).type) for test in tests)]
-    left = list(names)
-    for piece in _pieces(path, names) if names else ():
-        # True and False are an answer, no measurement.
-        left = [name for name in left if is_numeric_dtype(piece[name]) and not is_bool_dtype(piece[name])]
-    return left
-
-
-def numbers(path: str, names: list[str]) -> Iterator[np.ndarray]:
-    """Numeric columns, by the table's own names, of all rows in order: pieces (n, F), NaN where a cell is empty.
-
-    They are of type float32 if all columns of a parquet table are, otherwise float64.
-    """
-    if not _is_parquet(Path(path)):
-        for piece in _pieces(path, names):
-            yield piece[names].to_numpy(np.float64)
-        return
-    try:
-        with tablefiles.decoding(), pq.ParquetFile(path) as file:
-            narrow = all(file.schema_arrow.field(name).type in (pa.float32(), pa.float16()) for name in names)
-            kind = np.float32 if narrow else np.float64
-            for batch in file.iter_batches(batch_size=_rows_at_once(len(names)), columns=names):
-                yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[names].to_numpy(kind)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, "table", error) from error
-
-
 def _parquet_schema(path: str | Path) -> pa.Schema:
     with tablefiles.decoding():
         return pq.read_schema(path)
-
-
-def _pieces(path: str, names: list[str]) -> Iterator[pd.DataFrame]:
-    # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory). All columns are
-    # read, or a row that has too many cells would not be noticed.
-    options = {"chunksize": _rows_at_once(len(names)), "low_memory": False}
-    try:
-        for piece in tablefiles.pieces(path, sep=_separator(Path(path)), **options):
-            yield piece[names]
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, "table", error) from error
-
-
-def _rows_at_once(columns: int) -> int:
-    return max(1, _CELLS_AT_ONCE // max(1, columns))
 
 
 def need(path: str, table: pd.DataFrame, wanted: Iterable[str]) -> None:
@@ -239,7 +190,8 @@ def _named(key: str) -> str:
     return f"'{key}:'" if key == "annotations" else f"'datasets: {key}:'"
 
 
-def _unreadable(path: str, key: str, error: Exception) -> UserError:
+def unreadable(path: str, key: str, error: Exception) -> UserError:
+    """What a user is told of a table that cannot be read."""
     remedy = f"Name another table in {_named(key)}, or save this one as CSV again"
     if isinstance(error, UnicodeDecodeError):
         return UserError(f"{path}: its text is not UTF-8. {remedy}, as 'CSV UTF-8'.")
@@ -255,7 +207,8 @@ def _is_file(file: Path) -> bool:
         return False
 
 
-def _is_parquet(file: Path) -> bool:
+def is_parquet(file: Path) -> bool:
+    """Whether a table is read as parquet, which its name says."""
     return file.suffix.lower() in (".parquet", ".pq")
 
 
@@ -264,17 +217,16 @@ def _by_name(file: Path) -> str:
     return "\t" if any(suffix in (".tsv", ".txt") for suffix in file.suffixes) else ","
 
 
-def _separator(file: Path) -> str:
-    return tablefiles.separator_of(file)
-
-
 def _text(column: pd.Series) -> pd.Series:
     """A column as text: missing is empty, and whole numbers (also those that gaps made fractions) have no point."""
     if pd.api.types.is_float_dtype(column):
-        return column.map(
-            lambda value: "" if pd.isna(value) else f"{value:.0f}" if value == round(value) else repr(float(value))
+        # In the digits of its own type: 0.1 of 32 bits is not 0.10000000149.
+        values = column.to_numpy(
+            dtype=column.dtype.numpy_dtype if hasattr(column.dtype, "numpy_dtype") else None, na_value=np.nan
         )
-    return column.astype("str").fillna("").str.strip()
+        texts = ["" if np.isnan(x) else str(x) if np.isinf(x) or x != np.round(x) else f"{x:.0f}" for x in values]
+        return pd.Series(texts, index=column.index, dtype="str")
+    return column.astype("str").fillna("")
 
 
 def _no_column(path: str, column: str, known: Mapping[str, str | None]) -> UserError:

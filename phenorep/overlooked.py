@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 
 from phenorep import headers, loaddata, lookalikes, notes
 from phenorep.errors import UserError
+from phenorep.experiment import Experiment
 from phenorep.lookalikes import COMPOUND, CONCENTRATION, CONTROL
 
 
-def tell(tables: Mapping[str, str], config, there: Collection[str] = ()) -> None:
+def tell(tables: Mapping[str, str], config: Experiment, there: Collection[str] = ()) -> None:
     """Say it, with what would take them; warn where doses of a compound become one treatment.
 
     Parameters
@@ -15,7 +16,7 @@ def tell(tables: Mapping[str, str], config, there: Collection[str] = ()) -> None
     tables
         {key: path} of a dataset's tables; those without a path are passed over.
     config
-        The dataset's `Experiment`: what its rules name is taken, and so is what they are in place of.
+        The dataset's: what its rules name is taken, and so is what they are in place of.
     there
         Names of ours that the dataset has from elsewhere.
     """
@@ -37,14 +38,10 @@ def tell(tables: Mapping[str, str], config, there: Collection[str] = ()) -> None
                 notes.say(f"{what}. {lookalikes.remedy(name)}")
 
 
-def _used(config) -> set[str]:
-    rules = {CONTROL: config.negative_control, "": config.positive_control}
-    named = {column for rule in rules.values() for column in rule or {}}
-    if config.batch_from:
-        named |= {str(config.batch_from["column"]), lookalikes.BATCH}
-    if any(rules.values()):
-        named.add(CONTROL)
-    return {headers.meant(column, config.rename) for column in named}
+def _used(config: Experiment) -> set[str]:
+    """What rules name, and what they are in place of."""
+    controls = {CONTROL} if config.negative_control or config.positive_control else set()
+    return config.asked() | controls | ({lookalikes.BATCH} if config.batch_from else set())
 
 
 def _is_missing(ours: str, new: str, have: Collection[str]) -> bool:

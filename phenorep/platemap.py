@@ -1,12 +1,11 @@
 """What the wells of a plate hold: plate maps, controls and batches, on tables of text columns."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from phenorep import plugins
+from phenorep import amounts, plugins, spellings
 from phenorep.errors import UserError
 
 CARRIED = ("Metadata_", "Label_", "Split_")  # columns of a plate map that are joined
@@ -78,7 +77,7 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
     return table.drop(columns="_found").fillna("")
 
 
-def controls(table: pd.DataFrame, rules: dict[str, dict | None], where: str) -> pd.Series:
+def controls(table: pd.DataFrame, rules: dict[str, dict | None], places: Mapping[str, str], policy: str) -> pd.Series:
     """Kind of control of each row.
 
     Parameters
@@ -87,8 +86,10 @@ def controls(table: pd.DataFrame, rules: dict[str, dict | None], where: str) -> 
         A row per field, text columns.
     rules
         {kind: {column: value or list of values}}: a row is of the kind if all its columns match. Numbers match as numbers.
-    where
-        The table's file, for messages.
+    places
+        {column: the file that it is of}, for messages.
+    policy
+        As of `spellings.cleaned`: under ``folded`` a rule names all spellings of a name.
 
     Returns
     -------
@@ -106,16 +107,20 @@ def controls(table: pd.DataFrame, rules: dict[str, dict | None], where: str) -> 
         for column, wanted in (rule or {}).items():
             if column not in table:
                 hint = plugins.suggest(column, table.columns)
+                where = " and ".join(dict.fromkeys(places.values()))
                 raise UserError(f"datasets: {kind}_control: there is no column '{column}' in {where}. {hint}")
             values = wanted if isinstance(wanted, list | tuple) else [wanted]
-            matches &= table[column].map({text: any(_equal(text, value) for value in values) for text in set(table[column])})
+            is_wanted = {text: any(_equal(text, value, policy) for value in values) for text in set(table[column])}
+            matches &= table[column].map(is_wanted).astype(bool)
         if not rule:
             continue
         if not matches.any():
             column, wanted = next(iter(rule.items()))
-            hint = plugins.suggest(wanted, list(dict.fromkeys(table[column]))[:SHOWN])
-            raise UserError(f"datasets: {kind}_control: no row of {where} has {rule}. In {column}: {hint}")
+            texts = list(dict.fromkeys(table[column]))
+            hint = spellings.hint(str(wanted), texts) or plugins.suggest(wanted, texts[:SHOWN])
+            raise UserError(f"datasets: {kind}_control: no row of {places[column]} has {rule}. In {column}: {hint}")
         if (matches & (kinds != "")).any():
+            where = places[next(iter(rule))]
             raise UserError(f"datasets: {kind}_control: {rule} matches wells that are another control already, in {where}.")
         kinds[matches] = kind
     return kinds
@@ -131,30 +136,12 @@ def batches(values: pd.Series, pattern: str, where: str) -> pd.Series:
     return values.map({text: (match[1] if match.re.groups else match[0]) or "" for text, match in found.items()})
 
 
-def numbers(values: pd.Series, kind: type, where: str) -> np.ndarray:
-    """A text column as numbers of type float (empty is NaN) or int (empty is an error)."""
-    try:
-        return np.array([np.nan if text == "" and kind is float else kind(text) for text in values], dtype=kind)
-    except ValueError:
-        bad = next(text for text in values if not _is(kind, text) and (text or kind is int))
-        wanted = (
-            "number. Write it in micromolar, without a unit" if kind is float else "whole number. A dose is a rank: 1, 2, 3"
-        )
-        raise UserError(f"{where}: {values.name}: {bad!r} is no {wanted}.") from None
-
-
-def _is(kind: type, text: str) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _equal(text: str, value) -> bool:
-    if isinstance(value, int | float) and not isinstance(value, bool) and _is(float, text):
-        return float(text) == value
-    return text == str(value)
+def _equal(text: str, value, policy: str) -> bool:
+    """Whether a cell is what a rule names: numbers by value, other text as it is seen."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        given = amounts.number(text)
+        return given is not None and amounts.meant(given) == amounts.meant(value)
+    return spellings.matches(text, str(value), policy)
 
 
 def _listed(rows: pd.DataFrame) -> str:

@@ -161,9 +161,9 @@ def empty_rows(path: str | Path, rows: Collection[int]) -> list[int]:
     return empty
 
 
-def pieces(path: str | Path, chunksize: int, **options) -> Iterator[pd.DataFrame]:
-    """A table by its own names, as pandas understands its cells: `chunksize` rows at a time, without the empty ones."""
-    with _reader(path, by_position=False, chunksize=chunksize, **options) as (given, _):
+def pieces(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
+    """A table by its own names, as pandas understands its cells: `rows` rows at a time, without the empty ones."""
+    with _reader(path, by_position=False, chunksize=rows) as (given, _):
         for piece in given:
             empty = _is_empty(piece)
             if empty.any():
@@ -193,13 +193,14 @@ def _as_numbers(column: pd.Series) -> pd.Series:
 
 
 @contextmanager
-def _reader(path: str | Path, by_position: bool, chunksize: int | None = None, sep: str | None = None, **options):
+def _reader(path: str | Path, by_position: bool, **options):
     """Yield pandas' reader of a table, and the number of the first row below its header."""
-    sep = sep or separator_of(path)
-    top = header(path, sep)
-    names = range(len(top.names)) if by_position else top.unique
-    whole = {"encoding": "utf-8-sig", "index_col": False, "skip_blank_lines": False, "sep": sep}
-    whole |= {"header": top.row - 1, "names": list(names), "iterator": True, "chunksize": chunksize, "low_memory": False}
+    separator = separator_of(path)
+    top = header(path, separator)
+    names = list(range(len(top.names))) if by_position else top.unique
+    whole = {"encoding": "utf-8-sig", "index_col": False, "skip_blank_lines": False, "sep": separator, "names": names}
+    # Types are found for a piece as a whole: pandas itself would piece it together (low_memory).
+    whole |= {"header": top.row - 1, "iterator": True, "low_memory": False}
     with opened(path) as file, _strict(), pd.read_csv(file, **(whole | options)) as given:
         yield given, top.row + 1
 

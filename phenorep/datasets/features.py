@@ -3,8 +3,9 @@
 The table (CSV, also compressed, or parquet) has a row per well, per field of view or per cell: which of them, its identity
 columns ``Metadata_Plate``, ``Metadata_Well`` and, if there is one, ``Metadata_Site`` say. Other ``Metadata_*`` columns carry
 the experiment, ``Label_*`` and ``Split_*`` are targets and splits (a prefix ``Image_`` is taken off these). Columns of other
-names are brought in by `rename`. **Every other column that is numeric is a feature.** So rename what is none:
-``rename: {ObjectNumber: Metadata_ObjectNumber}``. Smallest table::
+names are brought in by `rename`. **Every other column of numbers is a feature**, and a column of lists of numbers (parquet)
+is as many features as its lists are long. Bookkeeping, which the column's name tells (`phenorep.bookkeeping`), is left out.
+What else is none is to be renamed: ``rename: {passage: Metadata_Passage}``. Smallest table::
 
     Metadata_Plate,Metadata_Well,Metadata_Compound,Metadata_MoA,Cells_Area,Cells_Texture
     P1,B02,taxol,Microtubule stabilizers,812.5,0.31
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from phenorep import experiment, headers, loaddata, overlooked
+from phenorep import bookkeeping, experiment, feature_values, headers, loaddata, overlooked
+from phenorep.errors import UserError
 from phenorep.experiment import Experiment
 from phenorep.order import natural
 from phenorep.platemap import CARRIED
@@ -32,11 +34,20 @@ class Config(Experiment):
 
     table: str  # CSV (.csv, .csv.gz, .tsv, ...) or parquet; a row per well, field of view or cell
     source: str = ""  # what computed the features, e.g. "CellProfiler 4.2.8", for the report
+    # "measurements": all columns of numbers but bookkeeping, such as numbers of objects, places in the field, run times:
+    # noise with a number of the image group among it passed for a representation that finds mechanisms. "all": these too,
+    # since some are biology in some studies, such as the count of children.
+    features: str = "measurements"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.features not in ("measurements", "all"):
+            raise ValueError(f"features must be 'measurements' or 'all', not '{self.features}'")
 
 
 def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
-    names = loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]
+    names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
     return sorted(set(names), key=natural)
 
 
@@ -80,35 +91,47 @@ def metadata(config: Config) -> pd.DataFrame:
     tables = {"table": config.table, "plate_map": config.plate_map}
     loaddata.check_renamed(tables, config.rename)
     overlooked.tell(tables, config)
-    rules = (config.negative_control, config.positive_control)
-    asked = {column for rule in rules for column in rule or {}} | {(config.batch_from or {}).get("column")}
-    wanted = [new for name, new in ours.items() if new.startswith(CARRIED) or new in asked]
-    table = loaddata.read(config.table, "table", config.rename, only=[*wanted, "Metadata_Plate", "Metadata_Well"])
+    wanted = [new for name, new in ours.items() if new.startswith(CARRIED) or new in config.asked()]
+    table = experiment.read(config, "table", only=[*wanted, "Metadata_Plate", "Metadata_Well"])
     loaddata.normalise_wells(table, config.table)
     rows = len(table)
     table = experiment.describe(config, table, config.table, list(dict.fromkeys(table["Metadata_Plate"])))
     if len(table) > rows:
         print(f"{config.plate_map} names {len(table) - rows} wells that {config.table} does not have")
-    table = experiment.with_numbers(table.iloc[:rows].reset_index(drop=True), config.table)
+    table = table.iloc[:rows].reset_index(drop=True)
     return table[[name for name in table if name.startswith(CARRIED)]].copy()
 
 
 def check(config: Config) -> None:
     """Read all tables once, raise what is wrong with them and say what is read in which way."""
     metadata(config)
-    feature_names(config)
+    columns(config)
 
 
-def feature_names(config: Config) -> tuple[list[str], list[str]]:
-    """The columns that are features, and the others that are no metadata: they hold text."""
+def columns(config: Config) -> tuple[feature_values.Columns, list[str]]:
+    """The columns that are features and what others hold, and the names of those that are left out as bookkeeping.
+
+    Raises
+    ------
+    UserError
+        If a column holds what was surely meant as features and cannot be read as such.
+    """
     renamed = set(map(str, config.rename or {}))
     ours = loaddata.columns(config.table, "table", config.rename)
     ours = {name: new for name, new in ours.items() if not renamed & headers.forms(name)}
     rest = [name for name, new in ours.items() if not new.startswith(CARRIED)]
-    numeric = set(loaddata.numeric(config.table, rest))
-    return [name for name in rest if name in numeric], [name for name in rest if name not in numeric]
+    all_columns = feature_values.columns(config.table, rest)
+    telling = [] if config.features == "all" else [name for name in rest if bookkeeping.is_bookkeeping(name)]
+    for name, kind in all_columns.others.items():
+        if kind.refused and name not in telling:
+            raise UserError(
+                f"{config.table}: column '{name}' holds {kind.word}, which cannot be read as features. {kind.remedy} If it "
+                f"is none, name it in 'datasets: rename:', like {{{name}: Metadata_{name}}}."
+            )
+    left_out = [name for name in telling if name in all_columns.lengths]
+    return all_columns.without(left_out), left_out
 
 
-def values(config: Config, names: list[str]) -> Iterator[np.ndarray]:
-    """The features `names` of all rows in the table's order, piece by piece: each (n, F), NaN where a cell is empty."""
-    return loaddata.numbers(config.table, names)
+def values(config: Config, chosen: feature_values.Columns) -> Iterator[np.ndarray]:
+    """These features of all rows in the table's order, piece by piece: each (n, F), NaN where a cell is empty."""
+    return feature_values.values(config.table, chosen)

@@ -123,7 +123,7 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     table = fieldlist.table(files, found.images, plate, channels, chosen)
     # A plate map may describe more plates than are used.
     every = [*theirs, *(name for name in fieldlist.found(files, chosen) if name not in theirs)]
-    table = experiment.of_plate(experiment.describe(config, table, config.folder, every), plate, config.folder)
+    table = experiment.of_plate(experiment.describe(config, table, config.folder, every), plate)
     images = [f"{kind}_{channel}" for channel in channels.values() for kind in ("FileName", "PathName")]
     rest = [name for name in table if name not in (*contracts.FIELD, *images, "Problem")]
     return table[[*contracts.FIELD, *rest, *images, "Problem"]].copy()

@@ -47,9 +47,9 @@ class Config(Imaged):
 
 def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
-    names = loaddata.read(config.table, "table", config.rename, only="Metadata_Plate")["Metadata_Plate"]
+    names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
     if (names == "").any():  # in a row that holds nothing else, perhaps: it is passed over
-        names = loaddata.read(config.table, "table", config.rename)["Metadata_Plate"]
+        names = experiment.read(config, "table")["Metadata_Plate"]
     for row, name in names.drop_duplicates().items():
         check_name(name, "plate", f"{config.table}: row {row}: Metadata_Plate")
     known = sorted(set(names), key=natural)
@@ -83,9 +83,7 @@ def sources(config: Config) -> list[str]:
 
 def check(config: Config) -> None:
     """Read all tables once, raise what is wrong with them and say what is read in which way; no image is opened."""
-    table, _ = _described(config)
-    for plate in plates(config):
-        experiment.of_plate(table, plate, config.table)
+    _described(config)
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
@@ -109,7 +107,7 @@ def _described(config: Config) -> tuple[pd.DataFrame, list[str]]:
     """The fields of all plates with what their wells hold, and the channels."""
     tables = {"table": config.table, "plate_map": config.plate_map}
     loaddata.check_renamed(tables, config.rename)
-    table = loaddata.read(config.table, "table", config.rename)
+    table = experiment.read(config, "table")
     loaddata.need(config.table, table, ("Metadata_Plate", "Metadata_Well"))
     channels = _channels(config, list(table.columns))
     loaddata.normalise_wells(table, config.table)
@@ -125,7 +123,7 @@ def _described(config: Config) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _of_plate(config: Config, table: pd.DataFrame, plate: str, channels: list[str]) -> pd.DataFrame:
-    table = _with_paths(config, experiment.of_plate(table, plate, config.table), channels)
+    table = _with_paths(config, experiment.of_plate(table, plate), channels)
     files = [f"{kind}_{channel}" for channel in channels for kind in ("FileName", "PathName")]
     rest = [name for name in table if name.startswith(platemap.CARRIED) and name not in contracts.FIELD]
     return table[[*contracts.FIELD, *rest, *files, "Problem"]].copy()
