@@ -101,17 +101,15 @@ def _told_of_text(path: str, names: list[str]) -> dict[str, Kind | None]:
     """None for each column that holds numbers and nothing else, for others what they hold."""
     told: dict[str, Kind | None] = dict.fromkeys(names)
     numbers: set[str] = set()  # columns of which a number was seen
-    rows = 0
     for piece in _read(path, names):
         for name in [name for name in names if told[name] is None]:
             # True and False are an answer, no measurement.
             if is_bool_dtype(piece[name]):
                 told[name] = column_kinds.TRUTH
             elif not is_numeric_dtype(piece[name]):
-                told[name] = column_kinds.of_text(piece[name], rows, name in numbers)
+                told[name] = column_kinds.of_text(piece[name], name in numbers)
             elif name not in numbers and piece[name].notna().any():
                 numbers.add(name)
-        rows += len(piece)
     return told
 
 
@@ -144,7 +142,9 @@ def _told_of_parquet(path: str, names: list[str]) -> dict[str, Kind | int | None
             if told[name] is None and column_kinds.is_list(kind):
                 told[name] = _length(_first_rows(file, name, _LISTS_LOOKED_AT))
             elif told[name] is None and not column_kinds.is_number(kind):
-                told[name] = column_kinds.of_text(_first_rows(file, name, _TEXTS_LOOKED_AT).to_pandas())
+                cells = _first_rows(file, name, _TEXTS_LOOKED_AT).to_pandas()
+                # Rows are numbered as if a header were row 1, as `loaddata.read` does.
+                told[name] = column_kinds.of_text(cells.set_axis(cells.index + 2))
     return told
 
 
@@ -193,7 +193,7 @@ def _flat(path: str, name: str, lists: pa.Array, length: int, start: int) -> pa.
     """All numbers of lists that must be of one length."""
     lengths = pc.fill_null(pc.list_value_length(lists), -1).to_numpy(zero_copy_only=False)
     if len(wrong := np.flatnonzero(lengths != length)):
-        row, other = start + int(wrong[0]) + 1, int(lengths[wrong[0]])
+        row, other = start + int(wrong[0]) + 2, int(lengths[wrong[0]])
         what = "no list" if other < 0 else f"a list of {other} numbers"
         raise UserError(
             f"{path}: row {row} has {what} in column '{name}', where the first has {length}: they would be other features. "

@@ -162,9 +162,13 @@ def empty_rows(path: str | Path, rows: Collection[int]) -> list[int]:
 
 
 def pieces(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
-    """A table by its own names, as pandas understands its cells: `rows` rows at a time, without the empty ones."""
-    with _reader(path, by_position=False, chunksize=rows) as (given, _):
+    """A table by its own names, as pandas understands its cells: `rows` rows at a time, without the empty ones.
+
+    The index numbers the rows, as of `read`.
+    """
+    with _reader(path, by_position=False, chunksize=rows) as (given, first):
         for piece in given:
+            piece.index += first
             empty = _is_empty(piece)
             if empty.any():
                 blank = [name for name in piece if piece.loc[empty, name].notna().any()]
