@@ -26,7 +26,7 @@ _THEIRS = {
 }
 _OURS = {name: ours for ours, names in _THEIRS.items() for name in names.split()}
 _PARTS = r"(compound|cpd|drug|final|nominal|pert|treatment|well|assay|test)?"
-_AMOUNT = re.compile(rf"{_PARTS}(conc|concs|concentration|concentrations|molarity|dose|idose|dosage|mmolesperliter)(in)?")
+_AMOUNT = re.compile(rf"{_PARTS}(concentrations?|concs?|molarity|dosage|i?dose|mmolesperliter)(in)?")
 # Units at the end of a name, and what a number in them is multiplied by to be micromolar; None: nothing makes it so.
 _UNITS = {
     **dict.fromkeys(("um", "umolar", "micromolar", "umol", "umoll", "umolesperliter", "umoles"), "1"),
