@@ -189,11 +189,11 @@ def _plan(options: argparse.Namespace) -> None:
         raise UserError(f"{options.config}: found {config!r:.60}, expected blocks such as name, datasets and studies.")
     plan = Plan(config)
     scores = inventory.files(plan)["scores"]
+    with contextlib.redirect_stdout(sys.stderr):  # what is said is no score
+        _check_tables(plan)
     from phenorep import check  # last: it imports torch, for which nobody should wait to be told of a mistake
 
     check.blocks(config)
-    with contextlib.redirect_stdout(sys.stderr):  # what is said is no score
-        _check_tables(plan)
     for entry in scores:
         print(entry["path"])
 
