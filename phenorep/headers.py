@@ -6,6 +6,7 @@ Two columns of one name are refused: which of them was meant, nobody can tell. A
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from phenorep import notes
@@ -144,13 +145,9 @@ def _urls(ours: Sequence[str | None]) -> dict[str, str]:
 
 
 def _check_twice(names: Sequence[str], path: str) -> None:
-    seen: dict[str, str] = {}
-    for name in names:
-        same = clean(name)
-        if same in seen and not _is_nameless(name):
-            other = "" if seen[same] == name else f", as {seen[same]!r} and as {name!r}"
-            raise UserError(f"{path}: its column '{same}' stands there twice{other}. Take one out, or rename it there.")
-        seen[same] = name
+    for name, number in Counter(names).items():
+        if number > 1 and not _is_nameless(name):
+            raise UserError(f"{path}: its column '{clean(name)}' stands there twice. Take one out, or rename it there.")
 
 
 def _tell(names: Sequence[str], ours: Sequence[str | None], path: str, rename: Mapping[str, str] | None) -> None:

@@ -74,7 +74,7 @@ def read(path, header, rows, parquet):
             return None
         frame.set_axis(header, axis=1).to_parquet(path)
     else:
-        frame.to_csv(path, index=False, header=header)
+        frame.to_csv(path, index=False, header=header, quoting=1)  # all: pandas leaves a lone \\r without quotes
     with notes.kept() as kept:
         try:
             return loaddata.read(str(path), "table"), [note["text"] for note in kept]
