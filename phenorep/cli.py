@@ -1,6 +1,7 @@
 """What phenorep does outside the workflow: before it (table, plan) and with what it leaves (normalise, embed, export)."""
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
@@ -95,7 +96,7 @@ def _add_normalise(commands) -> None:
 
 
 def _add_plan(commands) -> None:
-    plan = _command(commands, "plan", _plan, "check a configuration and list the scores it asks for, without Snakemake")
+    plan = _command(commands, "plan", _plan, "check a configuration and its tables, and list the scores it asks for")
     plan.add_argument("config", help="the configuration (YAML)")
 
 
@@ -188,12 +189,28 @@ def _plan(options: argparse.Namespace) -> None:
     config = configfiles.read(options.config)
     if not isinstance(config, dict):
         raise UserError(f"{options.config}: found {config!r:.60}, expected blocks such as name, datasets and studies.")
-    scores = inventory.files(Plan(config))["scores"]
+    plan = Plan(config)
+    scores = inventory.files(plan)["scores"]
+    with contextlib.redirect_stdout(sys.stderr):  # what is said is no score
+        _check_tables(plan)
     from phenorep import check  # last: it imports torch, for which nobody should wait to be told of a mistake
 
     check.blocks(config)
     for entry in scores:
         print(entry["path"])
+
+
+def _check_tables(plan) -> None:
+    """Read the user's tables of each dataset that a study uses, or that an encoder learns from."""
+    from phenorep import datasets, notes
+
+    names = {study["dataset"] for study in plan.blocks["studies"].values()}
+    trained = [source for block in plan.blocks["methods"].values() for source in block.get("train") or []]
+    for name in sorted(names | {source["samples"].split("/")[0] for source in trained}):
+        module, config = plan.dataset(name)
+        if hasattr(module, "check"):
+            with datasets.named(name), notes.kept():
+                module.check(config)
 
 
 def _embed(options: argparse.Namespace) -> None:

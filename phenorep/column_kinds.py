@@ -73,15 +73,15 @@ def _of_lists(element: pa.DataType) -> Kind:
     return Kind("lists of text" if is_text(innermost) else "lists of what is no number")
 
 
-def of_text(cells: pd.Series, rows_before: int = 0, numbers_before: bool = False) -> Kind:
+def of_text(cells: pd.Series, numbers_before: bool = False) -> Kind:
     """What the cells of a column that is no column of numbers hold.
 
     Parameters
     ----------
     cells
-        Some of its cells, one after the other.
-    rows_before, numbers_before
-        How many rows are before them, and whether these held numbers.
+        Some of its cells, one after the other; the index numbers the rows of the file.
+    numbers_before
+        Whether rows before them held numbers.
     """
     text = cells.dropna().astype(str).str.strip()
     text = text[text != ""]
@@ -100,8 +100,9 @@ def of_text(cells: pd.Series, rows_before: int = 0, numbers_before: bool = False
         remedy = "Write a decimal point, and numbers without a comma, a sign before them or a unit."
         return Kind(f"numbers with a comma, a sign or a unit ('{odd.iloc[0]}')", remedy)
     if numbers_before or len(odd) <= (1 - _MOSTLY) * len(text):
-        row = rows_before + cells.index.get_loc(odd.index[0]) + 1
-        return Kind(f"numbers but for text ('{odd.iloc[0][:20]}' in row {row})", "Leave cells without a number empty.")
+        return Kind(
+            f"numbers but for text ('{odd.iloc[0][:20]}' in row {odd.index[0]})", "Leave cells without a number empty."
+        )
     return TEXT
 
 

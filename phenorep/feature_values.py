@@ -62,12 +62,12 @@ def columns(path: str, names: list[str]) -> Columns:
     UserError
         If the table cannot be read.
     """
-    tell = _told_of_parquet if loaddata._is_parquet(Path(path)) else _told_of_text
+    tell = _told_of_parquet if loaddata.is_parquet(Path(path)) else _told_of_text
     try:
         with tablefiles.decoding():
             told = tell(path, names) if names else {}
     except (OSError, ValueError) as error:
-        raise loaddata._unreadable(path, "table", error) from error
+        raise loaddata.unreadable(path, "table", error) from error
     others = {name: kind for name, kind in told.items() if isinstance(kind, Kind)}
     return Columns({name: length for name, length in told.items() if name not in others}, others)
 
@@ -82,12 +82,12 @@ def values(path: str, chosen: Columns) -> Iterator[np.ndarray]:
     UserError
         If the table cannot be read, or a row has no list, or one of another length than the first.
     """
-    pieces = _pieces_of_parquet if loaddata._is_parquet(Path(path)) else _pieces_of_text
+    pieces = _pieces_of_parquet if loaddata.is_parquet(Path(path)) else _pieces_of_text
     try:
         with tablefiles.decoding():
             yield from pieces(path, chosen)
     except (OSError, ValueError) as error:
-        raise loaddata._unreadable(path, "table", error) from error
+        raise loaddata.unreadable(path, "table", error) from error
 
 
 def _rows_at_once(count: int) -> int:
@@ -101,17 +101,15 @@ def _told_of_text(path: str, names: list[str]) -> dict[str, Kind | None]:
     """None for each column that holds numbers and nothing else, for others what they hold."""
     told: dict[str, Kind | None] = dict.fromkeys(names)
     numbers: set[str] = set()  # columns of which a number was seen
-    rows = 0
     for piece in _read(path, names):
         for name in [name for name in names if told[name] is None]:
             # True and False are an answer, no measurement.
             if is_bool_dtype(piece[name]):
                 told[name] = column_kinds.TRUTH
             elif not is_numeric_dtype(piece[name]):
-                told[name] = column_kinds.of_text(piece[name], rows, name in numbers)
+                told[name] = column_kinds.of_text(piece[name], name in numbers)
             elif name not in numbers and piece[name].notna().any():
                 numbers.add(name)
-        rows += len(piece)
     return told
 
 
@@ -127,8 +125,7 @@ def _pieces_of_text(path: str, chosen: Columns) -> Iterator[np.ndarray]:
 def _read(path: str, names: list[str]) -> Iterator[pd.DataFrame]:
     # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory). All columns are
     # read, or a row that has too many cells would not be noticed.
-    options = {"chunksize": _rows_at_once(len(names)), "low_memory": False}
-    for piece in tablefiles.pieces(path, sep=loaddata._separator(Path(path)), **options):
+    for piece in tablefiles.pieces(path, _rows_at_once(len(names))):
         yield piece[names]
 
 
@@ -145,7 +142,9 @@ def _told_of_parquet(path: str, names: list[str]) -> dict[str, Kind | int | None
             if told[name] is None and column_kinds.is_list(kind):
                 told[name] = _length(_first_rows(file, name, _LISTS_LOOKED_AT))
             elif told[name] is None and not column_kinds.is_number(kind):
-                told[name] = column_kinds.of_text(_first_rows(file, name, _TEXTS_LOOKED_AT).to_pandas())
+                cells = _first_rows(file, name, _TEXTS_LOOKED_AT).to_pandas()
+                # Rows are numbered as if a header were row 1, as `loaddata.read` does.
+                told[name] = column_kinds.of_text(cells.set_axis(cells.index + 2))
     return told
 
 
@@ -194,7 +193,7 @@ def _flat(path: str, name: str, lists: pa.Array, length: int, start: int) -> pa.
     """All numbers of lists that must be of one length."""
     lengths = pc.fill_null(pc.list_value_length(lists), -1).to_numpy(zero_copy_only=False)
     if len(wrong := np.flatnonzero(lengths != length)):
-        row, other = start + int(wrong[0]) + 1, int(lengths[wrong[0]])
+        row, other = start + int(wrong[0]) + 2, int(lengths[wrong[0]])
         what = "no list" if other < 0 else f"a list of {other} numbers"
         raise UserError(
             f"{path}: row {row} has {what} in column '{name}', where the first has {length}: they would be other features. "

@@ -98,6 +98,8 @@ def channels(listing: Listing, selection: Selection, images: list[Image]) -> dic
     known = {image.code: image.channel for image in sorted(images, key=lambda image: natural(image.code))}
     pairs = listed([name if name == code else f"{name} ({code})" for code, name in known.items()])
     remedy = "Name the channels to use by 'channels: {w1: DNA, ...}' (--channels w1=DNA,...)."
+    if any("," in name for name in known.values()):
+        remedy += " On the command line a name with a comma is in quotes: --channels '\"DAPI, 405\"=DNA,w2=Actin'."
     where = f"{listing.root}: channels: plate {images[0].plate}"
     chosen = dict(selection.channels or {name: _spelt(name) for name in known.values()})
     for name, ours in chosen.items():

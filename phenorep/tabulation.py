@@ -1,5 +1,6 @@
 """The command ``phenorep table``: a microscope's folder becomes a table of fields and a plate map to fill in."""
 
+import csv
 import json
 import os
 import re
@@ -80,10 +81,13 @@ def _config(options: dict) -> folder.Config:
 
 
 def pairs(text: str, option: str) -> dict[str, str]:
-    """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}."""
-    parts = [part.partition("=") for part in text.split(",")]
+    """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}; a name with a comma is in quotes: ``"DAPI, 405"=DNA``."""
+    parts = [part.partition("=") for part in next(csv.reader([text.replace("\n", " ")], skipinitialspace=True))]
     if any(not theirs.strip() or (sign and not ours.strip()) for theirs, sign, ours in parts):
-        raise UserError(f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin.")
+        raise UserError(
+            f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin; a name with a comma in it in quotes: "
+            f"{option} '\"DAPI, 405\"=DNA,w2=Actin'."
+        )
     return {theirs.strip(): (ours if sign else theirs).strip() for theirs, sign, ours in parts}
 
 

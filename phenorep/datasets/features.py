@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from phenorep import bookkeeping, experiment, feature_values, loaddata, plugins
+from phenorep import bookkeeping, experiment, feature_values, headers, loaddata, overlooked
 from phenorep.errors import UserError
 from phenorep.experiment import Experiment
 from phenorep.order import natural
@@ -88,13 +88,11 @@ def metadata(config: Config) -> pd.DataFrame:
         If table, plate map and keys do not fit together; the message says where.
     """
     ours = loaddata.columns(config.table, "table", config.rename)
-    _check_renamed(config, ours)
+    tables = {"table": config.table, "plate_map": config.plate_map}
+    loaddata.check_renamed(tables, config.rename)
+    overlooked.tell(tables, config)
     wanted = [new for name, new in ours.items() if new.startswith(CARRIED) or new in config.asked()]
     table = experiment.read(config, "table", only=[*wanted, "Metadata_Plate", "Metadata_Well"])
-    for column in ("Metadata_Plate", "Metadata_Well"):
-        if (table[column] == "").any():
-            row = int(np.argmax(table[column] == ""))
-            raise UserError(f"{config.table}: row {row + 1} has no {column}. Fill it in, or take the row out.")
     loaddata.normalise_wells(table, config.table)
     rows = len(table)
     table = experiment.describe(config, table, config.table, list(dict.fromkeys(table["Metadata_Plate"])))
@@ -102,6 +100,12 @@ def metadata(config: Config) -> pd.DataFrame:
         print(f"{config.plate_map} names {len(table) - rows} wells that {config.table} does not have")
     table = table.iloc[:rows].reset_index(drop=True)
     return table[[name for name in table if name.startswith(CARRIED)]].copy()
+
+
+def check(config: Config) -> None:
+    """Read all tables once, raise what is wrong with them and say what is read in which way."""
+    metadata(config)
+    columns(config)
 
 
 def columns(config: Config) -> tuple[feature_values.Columns, list[str]]:
@@ -112,9 +116,10 @@ def columns(config: Config) -> tuple[feature_values.Columns, list[str]]:
     UserError
         If a column holds what was surely meant as features and cannot be read as such.
     """
-    renamed = set(config.rename or {})
+    renamed = set(map(str, config.rename or {}))
     ours = loaddata.columns(config.table, "table", config.rename)
-    rest = [name for name, new in ours.items() if name not in renamed and not new.startswith(CARRIED)]
+    ours = {name: new for name, new in ours.items() if not renamed & headers.forms(name)}
+    rest = [name for name, new in ours.items() if not new.startswith(CARRIED)]
     all_columns = feature_values.columns(config.table, rest)
     telling = [] if config.features == "all" else [name for name in rest if bookkeeping.is_bookkeeping(name)]
     for name, kind in all_columns.others.items():
@@ -130,13 +135,3 @@ def columns(config: Config) -> tuple[feature_values.Columns, list[str]]:
 def values(config: Config, chosen: feature_values.Columns) -> Iterator[np.ndarray]:
     """These features of all rows in the table's order, piece by piece: each (n, F), NaN where a cell is empty."""
     return feature_values.values(config.table, chosen)
-
-
-def _check_renamed(config: Config, ours: dict[str, str]) -> None:
-    known = set(ours)
-    if config.plate_map:
-        known |= set(loaddata.columns(config.plate_map, "plate_map", config.rename))
-    for name in config.rename or {}:
-        if name not in known:
-            hint = plugins.suggest(name, known)
-            raise UserError(f"datasets: rename: there is no column '{name}' in {config.table}. {hint}")

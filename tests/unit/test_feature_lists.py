@@ -77,10 +77,10 @@ def test_several_columns_of_lists_in_pieces(made, monkeypatch):
 @pytest.mark.parametrize(
     ("row", "other", "message"),
     [
-        (6, [1.0], "row 7 has a list of 1 numbers in column 'e', where the first has 4"),
-        (23, None, "row 24 has no list in column 'e'"),
-        (0, None, "row 1 has no list in column 'e'"),
-        (9, [], "row 10 has a list of 0 numbers"),
+        (6, [1.0], "row 8 has a list of 1 numbers in column 'e', where the first has 4"),
+        (23, None, "row 25 has no list in column 'e'"),
+        (0, None, "row 2 has no list in column 'e'"),
+        (9, [], "row 11 has a list of 0 numbers"),
     ],
 )
 def test_lists_of_other_lengths_are_refused(made, monkeypatch, row, other, message):

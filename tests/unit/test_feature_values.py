@@ -54,7 +54,7 @@ def test_what_other_columns_hold_is_said(made, capsys):
         (["12 µm²"] * ROWS, "numbers with a comma, a sign or a unit"),
         (["<0.1"] + ["3"] * 23, "numbers with a comma, a sign or a unit ('<0.1')"),
         (["\u22121.5"] * ROWS, "numbers with a comma, a sign or a unit"),
-        (["4.5"] * 20 + ["#DIV/0!"] + ["1"] * 3, "numbers but for text ('#DIV/0!' in row 21)"),
+        (["4.5"] * 20 + ["#DIV/0!"] + ["1"] * 3, "numbers but for text ('#DIV/0!' in row 22)"),
     ],
 )
 def test_columns_that_look_like_numbers_are_warned_of(made, cells, word):
@@ -74,7 +74,7 @@ def test_numbers_as_text_are_warned_of_where_they_are_the_most(made):
 def test_text_after_many_numbers_is_found(made, monkeypatch):
     monkeypatch.setattr(feature_values, "_CELLS_AT_ONCE", 15)
     _, _, notes = made({"a": range(ROWS), "b": VALUES[:, 0], "c": VALUES[:, 1], "d": [1.5] * 23 + ["bad"]}, "csv")
-    assert "('bad' in row 24)" in warnings(notes)[0]
+    assert "('bad' in row 25)" in warnings(notes)[0]
 
 
 # -- numbers at the ends of their types --------------------------------------------------------------------------------

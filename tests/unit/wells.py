@@ -32,7 +32,8 @@ def importer(tmp_path):
         imported.make(module, plugins.configure(module.Config, {"table": str(path), **keys}, "datasets: mine"), output)
         assert contracts.not_run(output) is None
         about = contracts.about(output)
-        assert all(str(path) in note["text"] for note in about["notes"])
+        tables = [str(path), *([keys["plate_map"]] if "plate_map" in keys else [])]
+        assert all(any(name in note["text"] for name in tables) for note in about["notes"])
         table = contracts.read_table(output, "embeddings")
         return table[contracts.feature_columns(table.columns)].to_numpy(), about["blocks"]["imported"], about["notes"]
 
