@@ -49,7 +49,7 @@ def cut(
     preprocess = chosen.preprocess
     dataset = _dataset(options, facts, chosen)
     preparation.warn_of_differences(entries, chosen.flat())
-    made = []
+    made, name = [], Path(options["images"][0]).stem
     for plate in table.plates(dataset):
         files = {kind: work / kind / f"{plate}.parquet" for kind in ("fields", "nuclei", "quality")}
         files |= {kind: work / kind / f"{plate}.npz" for kind in ("illumination", "masks")}
@@ -58,7 +58,7 @@ def cut(
             sets.append(outputs(work / "samples" / str(level) / (block["use"] or "view"), plate))
         try:
             # The same calls in the same order as the rules `fields`, `illumination`, `nuclei`, `samples` and `view`.
-            fields.make(table, dataset, plate, work / Path(options["images"][0]).stem, preprocess.on_bad_image, paths.fields)
+            fields.make(table, dataset, plate, work / name, preprocess.on_bad_image, paths.fields)
             illumination.make(paths.fields, preprocessing.stage(preprocess, "illumination"), threads, paths.illumination)
             nuclei.make(paths, preprocessing.stage(preprocess, "nuclei"), threads, paths)
             store.make(chosen.samples[0], preprocessing.stage(preprocess, "samples"), paths, sets[0], threads)
@@ -66,9 +66,10 @@ def cut(
                 looked_at = SimpleNamespace(table=parent.table, statistics=parent.statistics, array=sets[0].array)
                 store.make_view(block, looked_at, view)
         except UserError as error:
-            if hint := applied_settings.hint(str(error), options, chosen.samples, chosen.intensity_max):
-                raise UserError(f"{error} {hint}") from error
-            raise
+            # The table is no dataset of a configuration, though the jobs' functions take it for one.
+            text = str(error).removeprefix(f"datasets: {name}: ")
+            hint = applied_settings.hint(text, options, chosen.samples, chosen.intensity_max)
+            raise UserError(f"{text} {hint}".strip()) from error
         print(f"plate {plate}: {pq.read_metadata(sets[-1].table).num_rows} samples")
         made.append(sets[-1])
     return made
