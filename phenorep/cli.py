@@ -13,8 +13,10 @@ from phenorep.errors import NotRun, UserError
 _EMBED = """
 Images are one of:
   a table of fields, as the command `table` writes it: its images are corrected for uneven light
-    and cut into samples by the functions that the workflow's jobs call. To it belong --samples,
-    --config, --illumination, --plate-map, --pixel-size-um and --on-bad-image
+    and cut into samples by the functions that the workflow's jobs call, with the settings that
+    the encoder's file states; only the channels that are needed are opened. To it belong
+    --plate-map, and what changes settings: --samples, --config, --illumination, --pixel-size-um
+    and --on-bad-image; each difference from the encoder's is said
   samples that phenorep has cut: results/{dataset}/samples/{samples}/*.npy
   crops that were cut elsewhere: folders of .tif, .png or .npy files, one file for each crop with
     all its channels, or .npy arrays (crops, channels, height, width). To them belongs --channels;
@@ -114,14 +116,14 @@ def _add_embed(commands) -> None:
     embed.add_argument("--output", required=True, help="the embeddings: .parquet, as the workflow writes them, or .csv")
     embed.add_argument(
         "--samples",
-        help="how fields are cut, like nuclei:size=64, or a sample set of the file behind --config; default: as that which "
-        "the encoder learned from, if it lies beside it in results/",
+        help="how fields are cut, like nuclei:size=64, or a sample set of the file behind --config; default: as the "
+        "encoder's file states",
     )
-    embed.add_argument("--config", help="the configuration whose `preprocess`, `samples` and `compute` are used (YAML)")
+    embed.add_argument("--config", help="YAML with `preprocess`, `samples`, `compute`: its keys change what the file states")
     embed.add_argument(
         "--illumination",
         choices=("plate", "none"),
-        help="plate: corrected by a function of each plate's own images, as in the workflow (default); none: as they are",
+        help="plate: corrected by a function of each plate's own images, as in the workflow; none: as they are",
     )
     embed.add_argument("--plate-map", help="a table of what the wells hold, joined by well (and plate)")
     embed.add_argument(
@@ -129,7 +131,7 @@ def _add_embed(commands) -> None:
         help="w1=DNA,w2=Actin: which of the table's channels are the encoder's; of crops, their planes in order: DNA,Actin",
     )
     embed.add_argument("--pixel-size-um", help="micrometres in a pixel, where samples are cut by micrometres")
-    embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, e.g. 4095 for 12 bits in 16")
+    embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, if not that of the encoder")
     embed.add_argument("--on-bad-image", choices=("stop", "exclude"), help="exclude: leave out fields that cannot be read")
     embed.add_argument("--device", choices=("auto", "cpu", "cuda"), help="auto: a GPU where there is one (default)")
     embed.add_argument("--batch-size", type=int, help="samples at once; fewer where memory ends, the result is the same")

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -41,11 +42,15 @@ def write(options: dict) -> str:
     config = _config(options)
     files, chosen = folder.listing(config), folder.selection(config)
     fields, found = _fields(files, chosen)
+    empty = fieldlist.empty(fields)
     for column in [name for name in fields if name.startswith("PathName_")]:
         fields[column] = [_from(path, output.parent) for path in fields[column]]
     with contracts.replacing(output) as temporary:
         fields.to_csv(temporary, index=False)
-    lines = [*_summary(fields, found), f"Written: {output}."]
+    lines = _summary(fields, found)
+    if empty:
+        lines.append(f"{len(empty)} images are empty (0 bytes) or cannot be opened: {microscopes.listed(empty)}.")
+    lines.append(f"Written: {output}.")
     if plate_map.exists():
         lines.append(f"{plate_map} is there already and is kept as it is.")
     else:
@@ -126,8 +131,8 @@ def _summary(fields: pd.DataFrame, found: list[microscopes.Acquisition]) -> list
         if f"Metadata_{key}" in fields:
             lines.append(f"{key}: {fields[f'Metadata_{key}'][0]}, as chosen")
     passed_over = max((one.passed_over for one in found), key=lambda counts: counts.total())
-    lines += [f"Left out: {count} {what}" for what, count in passed_over.items() if count]
-    lines += dict.fromkeys(note for one in found for note in one.notes)
+    notes = dict.fromkeys(note for one in found for note in one.notes)
+    lines += fieldlist.remarks(replace(found[0], passed_over=passed_over, notes=tuple(notes)))
     lacking = fieldlist.gaps(fields)
     if lacking:
         lines.append(

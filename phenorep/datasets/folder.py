@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, experiment, fieldlist, loaddata, microscopes, overlooked, plugins
+from phenorep import contracts, experiment, fieldlist, loaddata, microscopes, notes, overlooked, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.order import natural
@@ -115,6 +115,8 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
         loaddata.check_renamed({"plate_map": config.plate_map}, config.rename)
         overlooked.tell({"plate_map": config.plate_map}, config, there=contracts.FIELD)
     found = fieldlist.read(files, chosen, theirs[plate])
+    for text in fieldlist.remarks(found):
+        notes.say(f"{config.folder}: {text}")
     channels = fieldlist.channels(files, chosen, found.images)
     if not config.channels:
         first = fieldlist.read(files, chosen, next(iter(names)))

@@ -23,7 +23,6 @@ def screen(tmp_path):
         frame.to_csv(path, index=False)
         config = plugins.configure(table.Config, {"table": str(path), **keys}, "datasets: mine")
         with notes.kept() as kept:
-            table.check(config)
             return table.fields(config, plate, None), [note["text"] for note in kept if "Metadata_Site" in note["text"]]
 
     return fields
