@@ -21,6 +21,7 @@ from phenorep import contracts, experiment, loaddata, locations, overlooked, pla
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.fields import check_name
+from phenorep.microscopes import listed
 from phenorep.order import natural
 
 
@@ -117,6 +118,7 @@ def _described(config: Config, chosen: list[str]) -> tuple[pd.DataFrame, list[st
     used = table["Metadata_Plate"].isin(chosen)
     fields = sites.numbered(table[used], channels, config.table, config.time, config.plane)
     fields = _placed(config, fields, channels)
+    _check_shared(config, fields, channels)
     # Of all plates: a rule for controls that matches no row of the whole table is a mistake, on one plate it is none.
     fields = pd.concat([fields, table[~used].assign(Metadata_Site=table[~used].get("Metadata_Site", ""))])
     return experiment.describe(config, fields, config.table, names), channels
@@ -144,6 +146,25 @@ def _placed(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.Data
     kinds = ("FileName",) if config.images else ("PathName", "FileName")
     columns = [name for channel in channels for name in (f"{kind}_{channel}" for kind in kinds) if name in table]
     return table.assign(**{name: _here(config, table[name]) for name in columns})
+
+
+def _check_shared(config: Config, table: pd.DataFrame, channels: list[str]) -> None:
+    """Raise `UserError` if plates share an image; within a plate the job `fields` says it."""
+    images = []
+    for channel in channels:
+        names = table[f"FileName_{channel}"]
+        folders = "" if config.images else table.get(f"PathName_{channel}", "")
+        paths = names if isinstance(folders, str) else folders + "/" + names
+        images.append(pd.DataFrame({"image": paths, "plate": table["Metadata_Plate"]})[names != ""])
+    each = pd.concat(images).drop_duplicates()
+    if len(shared := each[each.duplicated("image", keep=False)]):
+        first = shared[shared["image"] == shared["image"].iloc[0]]
+        rows, plates = listed(first.index.tolist()), " and ".join(first["plate"])
+        why = " 'images:' takes the place of all folders in PathName_*." if config.images else ""
+        raise UserError(
+            f"{config.table}: rows {rows}: plates {plates} name the same image, {first['image'].iloc[0]}.{why} "
+            "Name each plate's own images."
+        )
 
 
 def _here(config: Config, column: pd.Series) -> pd.Series:
