@@ -50,7 +50,9 @@ def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
     names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
     if (names == "").any():  # in a row that holds nothing else, perhaps: it is passed over
-        names = experiment.read(config, "table")["Metadata_Plate"]
+        table = experiment.read(config, "table")
+        loaddata.check_filled(table, config.table)
+        names = table["Metadata_Plate"]
     for row, name in names.drop_duplicates().items():
         check_name(name, "plate", f"{config.table}: row {row}: Metadata_Plate")
     known = sorted(set(names), key=natural)
