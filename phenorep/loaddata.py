@@ -168,6 +168,14 @@ def need(path: str, table: pd.DataFrame, wanted: Iterable[str]) -> None:
             raise _no_column(path, column, {name: name for name in table.columns})
 
 
+def check_filled(table: pd.DataFrame, path: str) -> None:
+    """Raise `UserError` if a row lacks its well or plate. The table's index numbers its rows, as of `read`."""
+    for column in ("Metadata_Plate", "Metadata_Well"):
+        if column in table and (lacking := table.index[table[column] == ""]).size:
+            what = f"{_rows_named(lacking)} {'have' if len(lacking) > 1 else 'has'} no {column} where other cells are filled"
+            raise UserError(f"{path}: {what}. Fill it in, or take out what is not meant.")
+
+
 def normalise_wells(table: pd.DataFrame, path: str) -> None:
     """Bring `Metadata_Well` into one form, in place: A01. The table's index numbers its rows, as of `read`.
 
@@ -176,10 +184,7 @@ def normalise_wells(table: pd.DataFrame, path: str) -> None:
     UserError
         If a row lacks its well or plate, or what it has is no well.
     """
-    for column in ("Metadata_Plate", "Metadata_Well"):
-        if column in table and (lacking := table.index[table[column] == ""]).size:
-            what = f"{_rows_named(lacking)} {'have' if len(lacking) > 1 else 'has'} no {column} where other cells are filled"
-            raise UserError(f"{path}: {what}. Fill it in, or take out what is not meant.")
+    check_filled(table, path)
     first = table["Metadata_Well"].drop_duplicates()
     names = {text: well_name(text, f"{path}: row {row}: Metadata_Well") for row, text in first.items()}
     table["Metadata_Well"] = table["Metadata_Well"].map(names)

@@ -50,7 +50,9 @@ def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
     names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
     if (names == "").any():  # in a row that holds nothing else, perhaps: it is passed over
-        names = experiment.read(config, "table")["Metadata_Plate"]
+        table = experiment.read(config, "table")
+        loaddata.check_filled(table, config.table)
+        names = table["Metadata_Plate"]
     for row, name in names.drop_duplicates().items():
         check_name(name, "plate", f"{config.table}: row {row}: Metadata_Plate")
     known = sorted(set(names), key=natural)
@@ -84,7 +86,7 @@ def sources(config: Config) -> list[str]:
 
 def check(config: Config) -> None:
     """Read all tables once, raise what is wrong with them and say what is read in which way; no image is opened."""
-    _described(config)
+    _described(config, plates(config))
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
@@ -100,12 +102,12 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     known = plates(config)
     if plate not in known:
         raise UserError(f"{config.table}: there is no plate '{plate}'. {plugins.suggest(plate, known)}")
-    table, channels = _described(config)
+    table, channels = _described(config, known)
     return _of_plate(config, table, plate, channels)
 
 
-def _described(config: Config) -> tuple[pd.DataFrame, list[str]]:
-    """The fields of all plates with what their wells hold, and the channels."""
+def _described(config: Config, chosen: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The fields of all plates with what their wells hold, and the channels; images are looked for on the chosen plates."""
     tables = {"table": config.table, "plate_map": config.plate_map}
     loaddata.check_renamed(tables, config.rename)
     table = experiment.read(config, "table")
@@ -115,7 +117,7 @@ def _described(config: Config) -> tuple[pd.DataFrame, list[str]]:
     sited = ["Metadata_Site"] if sites.candidates(list(table)) else []
     overlooked.tell(tables, config, there=sited)
     names = list(dict.fromkeys(table["Metadata_Plate"]))
-    used = table["Metadata_Plate"].isin(plates(config))
+    used = table["Metadata_Plate"].isin(chosen)
     fields = sites.numbered(table[used], channels, config.table, config.time, config.plane)
     fields = _placed(config, fields, channels)
     _check_shared(config, fields, channels)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phenorep import loaddata, notes
 from phenorep.errors import UserError
 
-EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 40))
+EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 20))
 FEW = settings(
     max_examples=EXAMPLES,
     derandomize=True,
@@ -74,7 +74,7 @@ def read(path, header, rows, parquet):
             return None
         frame.set_axis(header, axis=1).to_parquet(path)
     else:
-        frame.to_csv(path, index=False, header=header, quoting=1)  # all: pandas leaves a lone \\r without quotes
+        frame.to_csv(path, index=False, header=header, quoting=1)  # all: pandas would quote no lone \\r
     with notes.kept() as kept:
         try:
             return loaddata.read(str(path), "table"), [note["text"] for note in kept]

@@ -132,7 +132,7 @@ WELLS = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("name", ["Metadata_Concentration ", " Metadata_Concentration", "\u200bmetadata_concentration\xa0"])
 def test_doses_are_not_lost_with_a_blank(tmp_path, suffix, name):
     def made(columns):

@@ -23,7 +23,6 @@ def screen(tmp_path):
         frame.to_csv(path, index=False)
         config = plugins.configure(table.Config, {"table": str(path), **keys}, "datasets: mine")
         with notes.kept() as kept:
-            table.check(config)
             return table.fields(config, plate, None), [note["text"] for note in kept if "Metadata_Site" in note["text"]]
 
     return fields
@@ -70,26 +69,28 @@ def test_fields_are_numbered_where_nothing_tells_them(screen):
 @pytest.mark.parametrize(
     ("key", "name"),
     [
-        *(
-            ("time", name)
-            for name in ("Metadata_Timepoint", "Metadata_Time", "Metadata_TimepointID", "Metadata_T", "Metadata_Frame")
-        ),
-        *(("plane", name) for name in ("Metadata_Plane", "Metadata_PlaneID", "Metadata_Z", "Metadata_ZSlice")),
+        *(("time", f"Metadata_{name}") for name in ("Timepoint", "Time", "TimepointID", "T", "Frame")),
+        *(("plane", f"Metadata_{name}") for name in ("Plane", "PlaneID", "Z", "ZSlice")),
     ],
 )
-@pytest.mark.parametrize("sited", [True, False])
-def test_one_time_point_or_plane_is_chosen(screen, key, name, sited):
-    columns = {name: ["1", "2", "03"] * 2} | ({"Metadata_Site": ["1"] * 6} if sited else {})
+def test_several_time_points_or_planes_wait_for_a_choice(screen, key, name):
     with pytest.raises(UserError, match=f"well A01 has 3 .*s in {name}: 1, 2, 03. .* by '{key}: 1'; .* dataset of its own"):
+        screen(**{name: ["1", "2", "03"] * 2})
+
+
+@pytest.mark.parametrize(("key", "name"), [("time", "Metadata_Timepoint"), ("plane", "Metadata_Z")])
+def test_one_time_point_or_plane_is_chosen(screen, key, name):
+    columns = {name: ["1", "2", "03"] * 2, "Metadata_Site": ["1"] * 6}
+    with pytest.raises(UserError, match=f"well A01 has 3 .*s in {name}"):
         screen(**columns)
     fields, _ = screen(**columns, **{key: 3})
     assert fields["FileName_DNA"].tolist() == ["i04.tif", "i01.tif"]
     assert fields[name].tolist() == ["03"] * 2
     with pytest.raises(UserError, match=rf"{key}: plate P1 has no .* 7; it has 1, 2, 03 in {name}\. .* 'plates:'"):
         screen(**columns, **{key: 7})
-    if sited:  # a well at one time: 24 and 48 hours are treatments
-        fields, _ = screen(**{name: ["24"] * 2 + ["48"] * 2, "Metadata_Site": ["1", "2"] * 2})
-        assert len(fields) == 4
+    # A well at one time: 24 and 48 hours are treatments.
+    fields, _ = screen(**{name: ["24"] * 2 + ["48"] * 2, "Metadata_Site": ["1", "2"] * 2})
+    assert len(fields) == 4
 
 
 def test_fields_times_and_planes_together(screen):
