@@ -237,7 +237,10 @@ def _text(column: pd.Series) -> pd.Series:
 def _no_column(path: str, column: str, known: Mapping[str, str | None]) -> UserError:
     """What is said of a column that is not there; `known` is {theirs: ours}."""
     like = [name for name, new in known.items() if new and lookalikes.of(new) == column]
-    if like:
+    parts = [name for part in ("row", "column", "col") for name in known if name.lower().removeprefix("metadata_") == part]
+    if column == "Metadata_Well" and len(parts) == 2:
+        hint = f"Its columns {' and '.join(parts)} tell it: write them into one column {column}, like A01."
+    elif like:
         hint = f"'{like[0]}' may be it: 'datasets: rename: {lookalikes.pair(like[0], column)}' takes it."
     else:
         hint = plugins.suggest(column, filter(None, known.values()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from phenorep import lookalikes, notes, plugins
+from phenorep import loaddata, lookalikes, notes, plugins
 from phenorep.datasets import features, folder, table
 from phenorep.errors import UserError
 
@@ -135,3 +135,10 @@ def test_published_tables_raise_no_false_alarm(shared_data):
         features.metadata(config)
     assert not any(note["check"] for note in kept)
     assert "{Metadata_pert_iname: Metadata_Compound}" in kept[0]["text"]
+
+
+def test_a_row_and_a_column_are_named_as_the_well(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("Row,Column,Metadata_Compound\nA,01,DMSO\n")
+    with pytest.raises(UserError, match=r"no column 'Metadata_Well'\. Its columns Row and Column tell it: .* like A01"):
+        loaddata.need(str(path), loaddata.read(str(path), "plate_map"), ("Metadata_Well",))
