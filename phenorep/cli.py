@@ -1,6 +1,7 @@
 """What phenorep does outside the workflow: before it (table, plan) and with what it leaves (normalise, embed, export)."""
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
@@ -12,8 +13,10 @@ from phenorep.errors import NotRun, UserError
 _EMBED = """
 Images are one of:
   a table of fields, as the command `table` writes it: its images are corrected for uneven light
-    and cut into samples by the functions that the workflow's jobs call. To it belong --samples,
-    --config, --illumination, --plate-map, --pixel-size-um and --on-bad-image
+    and cut into samples by the functions that the workflow's jobs call, with the settings that
+    the encoder's file states; only the channels that are needed are opened. To it belong
+    --plate-map, and what changes settings: --samples, --config, --illumination, --pixel-size-um
+    and --on-bad-image; each difference from the encoder's is said
   samples that phenorep has cut: results/{dataset}/samples/{samples}/*.npy
   crops that were cut elsewhere: folders of .tif, .png or .npy files, one file for each crop with
     all its channels, or .npy arrays (crops, channels, height, width). To them belongs --channels;
@@ -93,7 +96,7 @@ def _add_normalise(commands) -> None:
 
 
 def _add_plan(commands) -> None:
-    plan = _command(commands, "plan", _plan, "check a configuration and list the scores it asks for, without Snakemake")
+    plan = _command(commands, "plan", _plan, "check a configuration and its tables, and list the scores it asks for")
     plan.add_argument("config", help="the configuration (YAML)")
 
 
@@ -113,14 +116,14 @@ def _add_embed(commands) -> None:
     embed.add_argument("--output", required=True, help="the embeddings: .parquet, as the workflow writes them, or .csv")
     embed.add_argument(
         "--samples",
-        help="how fields are cut, like nuclei:size=64, or a sample set of the file behind --config; default: as that which "
-        "the encoder learned from, if it lies beside it in results/",
+        help="how fields are cut, like nuclei:size=64, or a sample set of the file behind --config; default: as the "
+        "encoder's file states",
     )
-    embed.add_argument("--config", help="the configuration whose `preprocess`, `samples` and `compute` are used (YAML)")
+    embed.add_argument("--config", help="YAML with `preprocess`, `samples`, `compute`: its keys change what the file states")
     embed.add_argument(
         "--illumination",
         choices=("plate", "none"),
-        help="plate: corrected by a function of each plate's own images, as in the workflow (default); none: as they are",
+        help="plate: corrected by a function of each plate's own images, as in the workflow; none: as they are",
     )
     embed.add_argument("--plate-map", help="a table of what the wells hold, joined by well (and plate)")
     embed.add_argument(
@@ -128,7 +131,7 @@ def _add_embed(commands) -> None:
         help="w1=DNA,w2=Actin: which of the table's channels are the encoder's; of crops, their planes in order: DNA,Actin",
     )
     embed.add_argument("--pixel-size-um", help="micrometres in a pixel, where samples are cut by micrometres")
-    embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, e.g. 4095 for 12 bits in 16")
+    embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, if not that of the encoder")
     embed.add_argument("--on-bad-image", choices=("stop", "exclude"), help="exclude: leave out fields that cannot be read")
     embed.add_argument("--device", choices=("auto", "cpu", "cuda"), help="auto: a GPU where there is one (default)")
     embed.add_argument("--batch-size", type=int, help="samples at once; fewer where memory ends, the result is the same")
@@ -186,12 +189,28 @@ def _plan(options: argparse.Namespace) -> None:
     config = configfiles.read(options.config)
     if not isinstance(config, dict):
         raise UserError(f"{options.config}: found {config!r:.60}, expected blocks such as name, datasets and studies.")
-    scores = inventory.files(Plan(config))["scores"]
+    plan = Plan(config)
+    scores = inventory.files(plan)["scores"]
+    with contextlib.redirect_stdout(sys.stderr):  # what is said is no score
+        _check_tables(plan)
     from phenorep import check  # last: it imports torch, for which nobody should wait to be told of a mistake
 
     check.blocks(config)
     for entry in scores:
         print(entry["path"])
+
+
+def _check_tables(plan) -> None:
+    """Read the user's tables of each dataset that a study uses, or that an encoder learns from."""
+    from phenorep import datasets, notes
+
+    names = {study["dataset"] for study in plan.blocks["studies"].values()}
+    trained = [source for block in plan.blocks["methods"].values() for source in block.get("train") or []]
+    for name in sorted(names | {source["samples"].split("/")[0] for source in trained}):
+        module, config = plan.dataset(name)
+        if hasattr(module, "check"):
+            with datasets.named(name), notes.kept():
+                module.check(config)
 
 
 def _embed(options: argparse.Namespace) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 # How files are checked, logged and found does not change what a network learns: GPU hours are not spent again for it.
 PLUMBING = frozenset(
-    {"__init__", "architectures", "contracts", "errors", "expectations", "logs", "plugins", "records", "store"}
+    {
+        *("__init__", "architectures", "contracts", "errors", "expectations", "logs", "notes", "plugins", "preparation"),
+        *("records", "store"),
+    }
 )
 
 

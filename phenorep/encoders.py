@@ -1,7 +1,8 @@
 """Encoders: a network with all that is needed to use it, in one safetensors file.
 
 The file's metadata (text to JSON text) name the recipe and its configuration, from which the network is built again, the
-channels in their order, the input size, the scaling of pixel values, and what the encoder was trained on.
+channels in their order, the input size, the scaling of pixel values, what the encoder was trained on, and how images became
+the samples that it was made for (`phenorep.preparation`).
 """
 
 import json

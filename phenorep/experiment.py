@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from phenorep import amounts, loaddata, merged_treatments, notes, platemap, spellings
+from phenorep import amounts, headers, loaddata, merged_treatments, notes, platemap, spellings
 from phenorep.errors import UserError
 from phenorep.order import natural
 
@@ -29,6 +29,10 @@ class Experiment:
     names: Literal["exact", "folded", "distinct"] = "exact"
 
     def __post_init__(self):
+        # A rule names a column as the file has it or as it is read.
+        for key in ("negative_control", "positive_control"):
+            rule = {headers.meant(column, self.rename): value for column, value in (getattr(self, key) or {}).items()}
+            object.__setattr__(self, key, rule or getattr(self, key))
         if self.batch_from is not None and (set(self.batch_from) - {"column", "pattern"} or "column" not in self.batch_from):
             raise ValueError(f"batch_from must have the keys 'column' and, if need be, 'pattern', not {self.batch_from}")
         if self.batch_from is not None:
@@ -36,6 +40,8 @@ class Experiment:
                 re.compile(str(self.batch_from.get("pattern", "")))
             except re.error as error:
                 raise ValueError(f"batch_from: pattern must be a regular expression ({error})") from error
+            column = headers.meant(self.batch_from["column"], self.rename)
+            object.__setattr__(self, "batch_from", {**self.batch_from, "column": column})
 
     def asked(self) -> set[str]:
         """Columns that the rules for controls and batches name."""

@@ -1,5 +1,6 @@
 """From the images that a microscope left to fields of view: one row per field, one column per channel."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -97,6 +98,8 @@ def channels(listing: Listing, selection: Selection, images: list[Image]) -> dic
     known = {image.code: image.channel for image in sorted(images, key=lambda image: natural(image.code))}
     pairs = listed([name if name == code else f"{name} ({code})" for code, name in known.items()])
     remedy = "Name the channels to use by 'channels: {w1: DNA, ...}' (--channels w1=DNA,...)."
+    if any("," in name for name in known.values()):
+        remedy += " On the command line a name with a comma is in quotes: --channels '\"DAPI, 405\"=DNA,w2=Actin'."
     where = f"{listing.root}: channels: plate {images[0].plate}"
     chosen = dict(selection.channels or {name: _spelt(name) for name in known.values()})
     for name, ours in chosen.items():
@@ -161,7 +164,8 @@ def table(listing: Listing, images: list[Image], plate: str, names: Mapping[str,
     for image in sorted(images, key=lambda image: (natural(image.well), natural(image.site))):
         row = rows.get((image.well, image.site))
         if row is None:
-            row = dict(zip(contracts.FIELD, (plate, image.well, check_name(image.site, "site", image.path)), strict=True))
+            site = check_name(image.site, "site", image.path or str(listing.root))
+            row = dict(zip(contracts.FIELD, (plate, image.well, site), strict=True))
             row |= {
                 f"Metadata_{key.title()}": str(getattr(image, key))
                 for key in ("time", "plane")
@@ -170,10 +174,16 @@ def table(listing: Listing, images: list[Image], plate: str, names: Mapping[str,
             rows[image.well, image.site] = row | dict.fromkeys(columns, "")
             row = rows[image.well, image.site]
         channel = names.get(image.channel) or names.get(image.code)
-        if channel:
+        if channel and image.path:
             path = listing.root / PurePosixPath(image.path)
             row[f"PathName_{channel}"], row[f"FileName_{channel}"] = str(path.parent), path.name
     return pd.DataFrame(list(rows.values()))
+
+
+def remarks(acquisition: Acquisition) -> list[str]:
+    """What the user should know of what was read: what was left out, then what the layout notes."""
+    left_out = [f"Left out: {count} {what}" for what, count in acquisition.passed_over.items() if count]
+    return [*left_out, *acquisition.notes]
 
 
 def gaps(fields: pd.DataFrame) -> list[str]:
@@ -183,3 +193,14 @@ def gaps(fields: pd.DataFrame) -> list[str]:
         lacking = fields.loc[fields[f"FileName_{channel}"] == "", list(contracts.FIELD)]
         found += [f"plate {p}, well {w}, site {s}: {channel}" for p, w, s in lacking.itertuples(index=False)]
     return found
+
+
+def empty(fields: pd.DataFrame) -> list[str]:
+    """The images of fields that have no bytes, or are links to nothing."""
+    files = [
+        os.path.join(folder, name)
+        for channel in contracts.channels_of(fields.columns)
+        for folder, name in zip(fields[f"PathName_{channel}"], fields[f"FileName_{channel}"], strict=True)
+        if name
+    ]
+    return [path for path in files if not os.path.exists(path) or not os.path.getsize(path)]

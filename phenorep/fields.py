@@ -1,6 +1,7 @@
 """The fields table of a plate: its fields of view, checked against the headers of their images."""
 
 import logging
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -108,6 +109,7 @@ def with_headers(table: pd.DataFrame, about: dict, plate: str) -> pd.DataFrame:
     given = table["Problem"] if "Problem" in table else [""] * len(table)
     problems = [[text] if text else [] for text in given]
     files = {channel: [_file(row, channel) for row in table.to_dict("records")] for channel in channels}
+    _check_shared(table, files)
 
     shapes: dict[tuple[int, str], tuple[int, int, int]] = {}
     for channel in channels:
@@ -143,6 +145,30 @@ def with_headers(table: pd.DataFrame, about: dict, plate: str) -> pd.DataFrame:
 def _file(row: dict, channel: str) -> Path | None:
     name = row[f"FileName_{channel}"]
     return Path(row[f"PathName_{channel}"]) / name if isinstance(name, str) and name else None
+
+
+def _check_shared(table: pd.DataFrame, files: dict[str, list[Path | None]]) -> None:
+    """Raise `UserError` if a file is named for two channels or two fields: each image shows one thing."""
+    uses: dict[str, list[tuple[int, str]]] = {}
+    for channel, paths in files.items():
+        for row, path in enumerate(paths):
+            if path is not None:
+                uses.setdefault(os.path.normpath(path), []).append((row, channel))
+    shared = next((path for path, named in uses.items() if len(named) > 1), None)
+    if shared is None:
+        return
+    rows = list(dict.fromkeys(row for row, _ in uses[shared]))
+    names = list(dict.fromkeys(channel for _, channel in uses[shared]))
+    if len(rows) == 1:
+        raise UserError(
+            f"{shared}: is named for the channels {' and '.join(names)} of {_label(table, rows[0])}. Name each channel's "
+            "own image, or leave one of them out."
+        )
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    raise UserError(
+        f"{shared}: is named for {len(rows)} fields of view, in {' and '.join(names)}: "
+        f"{'; '.join(_label(table, row) for row in rows[:3])}{more}. Name each field's own image, or leave rows out."
+    )
 
 
 def _label(table: pd.DataFrame, row: int) -> str:

@@ -1,23 +1,23 @@
 """Features computed elsewhere become embeddings: one block, one row group for each plate."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, notes, records
+from phenorep import bookkeeping, column_kinds, contracts, notes, records
 from phenorep.errors import NotRun, UserError
+from phenorep.feature_values import Columns
 from phenorep.order import natural
 from phenorep.undefined import Summary, filled
 
 BLOCK = "imported"
-# Names of columns that say where a row comes from, not how its cells look.
-_NO_MEASUREMENT = re.compile(
-    r"(image_?|object_?|parent_?)?number|(image_?)?(plate|well|site|field|row|column|batch|replicate|index|id|concentration|dose)(_?id)?",
-    re.IGNORECASE,
-)
+_FEW = 2  # features: a representation has more
+_SHOWN = 20  # names in a note; the facts have all
+_REPEATS = range(2, 5)  # rows of a well, if each has as many, that are rather repeated measurements than cells
+# Squares of larger numbers overflow where they are summed, and float32, as which many tools save features, has none.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def make(module, config, output: str | Path) -> None:
@@ -32,47 +32,49 @@ def make(module, config, output: str | Path) -> None:
     output
         One row per row of the table, plate by plate, in an order that does not depend on that of the table (see `_sorted`);
         features are ``imported_0000...``, with the values that the table has.
-        Their own names stand in the facts, as ``names`` of the block, beside those that were ``left_out`` since they are the
-        same in all rows or undefined (empty, NaN, infinite) for more than 1 % of them or for a whole plate. What else is
-        undefined takes the median of its plate; ``filled`` says how often, feature by feature. If no feature is left, a "not
-        run" record.
+        The facts of the block have their own ``names``, those that were ``left_out`` since they are the same in all rows or
+        undefined (empty, NaN, infinite or beyond float32) for more than 1 % of them or for a whole plate, and the columns
+        that are ``bookkeeping``. What else is undefined takes the median of its plate; ``filled`` says how often, feature by
+        feature. If no feature is left, a "not run" record.
 
     Raises
     ------
     UserError
-        If the table has no numeric column, or table and keys do not fit together.
+        If the table has no feature, or table and keys do not fit together.
     """
     with records.kept_in([output]), notes.kept() as said:
         table, rows = _sited(module.metadata(config))
-        names, text = module.feature_names(config)
-        source = str(module.sources(config)[0])
+        chosen, set_aside = module.columns(config)
+        names, source = chosen.names(), str(module.sources(config)[0])
         if not names:
-            raise UserError(
-                f"{source}: there is no feature: no numeric column beside Metadata_*, Label_*, Split_* and those that "
-                f"'datasets: rename:' names. It has {', '.join(text) or 'no other column'}."
-            )
+            raise UserError(_without_features(source, chosen, set_aside))
+        _tell_rows(source, table, rows, [*chosen.lengths, *chosen.others, *set_aside])
+        _tell_columns(source, chosen, set_aside)
         summary = Summary(len(names))
-        for _, values in _by_plate(table, module.values(config, names)):
-            summary.add(_defined(values).astype(np.float64))
+        for _, values in _by_plate(table, module.values(config, chosen)):
+            summary.add(_defined(values, source).astype(np.float64))
         usable = summary.usable()
         kept = [name for name, use in zip(names, usable, strict=True) if use]
         left_out = [name for name, use in zip(names, usable, strict=True) if not use]
         gaps = dict(zip(names, summary.undefined().tolist(), strict=True))
-        _tell(table, rows, kept, left_out, text)
+        if left_out:
+            print(f"{len(left_out)} features are constant or often undefined and left out: {_listed(left_out)}")
         if not kept:
             raise NotRun(f"none of the {len(names)} features of {source} varies among its rows and is defined in them")
+        _tell_few(source, kept, chosen)
         facts = {
             "features": len(kept),
             "channels": [],
             "names": kept,
             "left_out": left_out,
+            "bookkeeping": set_aside,
             "filled": {name: gaps[name] for name in kept if gaps[name]},
             "rows": rows,
         }
         about = {"encoder": _origin(module.about(config), source), "blocks": {BLOCK: facts}, "notes": said}
         with contracts.table_writer(output, "embeddings", about) as write:
-            for numbers, values in _by_plate(table, module.values(config, names)):
-                features = filled(_defined(values[:, usable]))
+            for numbers, values in _by_plate(table, module.values(config, chosen)):
+                features = filled(_defined(values[:, usable], source))
                 block = pd.DataFrame(features, columns=contracts.feature_names(BLOCK, len(kept)))
                 write(pd.concat([_named(table.iloc[numbers].reset_index(drop=True), rows), block], axis=1))
 
@@ -165,19 +167,82 @@ def _by_plate(table: pd.DataFrame, pieces: Iterable[np.ndarray]) -> Iterator[tup
         raise ValueError(f"{start} rows of features for {len(table)} rows of metadata")
 
 
-def _defined(values: np.ndarray) -> np.ndarray:
-    """The values with NaN for infinity."""
-    return np.where(np.isinf(values), np.nan, values)
+def _defined(values: np.ndarray, source: str) -> np.ndarray:
+    """The values with NaN for infinity, and for what float32 has no number for."""
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(values) > _LARGEST
+    if beyond.any() and np.isfinite(values[beyond]).any():
+        notes.say(f"{source}: values beyond {_LARGEST:.1e} are taken as undefined, like infinity.")
+    return np.where(beyond, np.nan, values)
 
 
-def _tell(table: pd.DataFrame, rows: str, kept: list[str], left_out: list[str], text: list[str]) -> None:
-    print(f"{len(table)} rows, which are {rows}, on {table['Metadata_Plate'].nunique()} plates; {len(kept)} features")
-    if left_out:
-        print(f"{len(left_out)} features are constant or often undefined and left out: {', '.join(left_out)}")
-    if text:
-        print(f"{len(text)} columns hold text and are no features: {', '.join(text)}")
-    if doubtful := [name for name in kept if _NO_MEASUREMENT.fullmatch(name)]:
-        print(
-            f"Taken as features, since they are numeric: {', '.join(doubtful)}. If they are none, name them in 'datasets: "
-            f"rename:', like {{{doubtful[0]}: Metadata_{doubtful[0]}}}."
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def _without_features(source: str, chosen: Columns, set_aside: list[str]) -> str:
+    if set_aside:
+        return (
+            f"{source}: there is no feature: its columns of numbers are bookkeeping by their names: {_listed(set_aside)}. "
+            "'features: all' of the dataset takes them as features."
         )
+    others = _by_kind(chosen.others) or "no other column"
+    remedies = "".join(f" {text}" for text in dict.fromkeys(kind.remedy for kind in chosen.others.values()) if text)
+    return (
+        f"{source}: there is no feature: no column of numbers or of lists of numbers but Metadata_*, Label_*, Split_* and "
+        f"those that 'datasets: rename:' names. It has {others}.{remedies}"
+    )
+
+
+def _tell_rows(source: str, table: pd.DataFrame, rows: str, names: list[str]) -> None:
+    """Say what rows are taken for, where nothing but their number says it."""
+    print(f"{len(table)} rows, which are {rows}, on {table['Metadata_Plate'].nunique()} plates")
+    sited = (table["Metadata_Site"] != "").any()
+    if rows != "cells" or sited or any(map(bookkeeping.numbers_objects, [*names, *table])):
+        return
+    counts = table.groupby(["Metadata_Plate", "Metadata_Well"], sort=False).size()
+    text = f"{source}: its {len(table)} rows are of {len(counts)} wells and are taken as cells"
+    remedy = "If they are fields, name the column that numbers them in 'datasets: rename:', like {theirs: Metadata_Site}."
+    if counts.nunique() == 1 and counts.iloc[0] in _REPEATS:
+        notes.warn(f"{text}, though each well has {counts.iloc[0]}: are they fields or repeated measurements? {remedy}")
+    else:
+        notes.say(f"{text}. {remedy}")
+
+
+def _tell_columns(source: str, chosen: Columns, set_aside: list[str]) -> None:
+    """Say which columns are no features, and warn of those that look as if they were meant as such."""
+    if set_aside:
+        notes.say(
+            f"{source}: bookkeeping by the column's name, and no features ({len(set_aside)}): {_listed(set_aside)}. "
+            "'features: all' of the dataset takes them as features."
+        )
+    if chosen.others:
+        print(f"{source}: other columns that are no features ({len(chosen.others)}): {_by_kind(chosen.others)}")
+    meant = {name: kind for name, kind in chosen.others.items() if kind.remedy and not bookkeeping.is_bookkeeping(name)}
+    # Identifiers are often saved as text, features seldom.
+    if sum(kind is column_kinds.AS_TEXT for kind in meant.values()) <= len(chosen.lengths):
+        meant = {name: kind for name, kind in meant.items() if kind is not column_kinds.AS_TEXT}
+    for remedy in dict.fromkeys(kind.remedy for kind in meant.values()):
+        alike = {name: kind for name, kind in meant.items() if kind.remedy == remedy}
+        notes.warn(f"{source}: no features, though they may be meant as such: {_by_kind(alike)}. {remedy}")
+
+
+def _tell_few(source: str, kept: list[str], chosen: Columns) -> None:
+    if len(kept) > _FEW:
+        return
+    number, features = ("one", "feature") if len(kept) == 1 else ("two", "features")
+    others = f" Its other columns hold {_by_kind(chosen.others)}." if chosen.others else ""
+    notes.warn(
+        f"{source}: the study rests on the {number} {features} {_listed(kept)}: is the rest of the table missing?{others}"
+    )
+
+
+def _by_kind(others: dict[str, column_kinds.Kind]) -> str:
+    """Names of columns by what they hold: ``text (a, b); dates (c)``."""
+    by_kind: dict[str, list[str]] = {}
+    for name, kind in others.items():
+        by_kind.setdefault(kind.word, []).append(name)
+    return "; ".join(f"{word}: {_listed(names)}" for word, names in by_kind.items())
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,126 +1,159 @@
 """Read a user's tables: CSV, also compressed, or parquet, with the columns of LoadData tables as text, others as numbers."""
 
 import os
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from phenorep import plugins, tablefiles
+from phenorep import filekinds, headers, lookalikes, notes, plugins, tablefiles
 from phenorep.errors import UserError
 from phenorep.fields import well_name
 
-_KEPT = ("Metadata_", "Label_", "Split_", "FileName_", "PathName_")
-# The row numbers that pandas writes beside a table, as the header of a parquet file or of a CSV names them.
-_ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+")
-_SPREADSHEETS = (".xlsx", ".xls", ".ods")
-_CELLS_AT_ONCE = 16_000_000  # 128 MB as float64
+_SHOWN = 8  # rows that a message lists
 
 
-def columns(path: str, key: str, rename: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Our names of a table's columns, by theirs: renamed, and without the prefix ``Image_``.
+def columns(path: str, key: str, rename: Mapping[str, str] | None = None, also: Collection[str] = ()) -> dict[str, str]:
+    """Our names of a table's columns, by theirs, as `headers.read` has them; columns that have no name are not among them.
 
     Parameters
     ----------
     path
         The table.
     key
-        The key of the dataset's configuration that names it, for messages.
+        The key of the configuration that names it, for messages: ``table``, ``plate_map`` or ``annotations``.
     rename
         {their column: ours}.
+    also
+        Names of ours besides those of all tables.
     """
-    file = Path(path)
-    if not _is_file(file):
-        what = "this is a folder, no table" if os.path.isdir(file) else "there is no such file"
-        raise UserError(f"{path}: {what}. Change 'datasets: {key}:'; it starts at the working directory.")
-    if file.suffix.lower() in _SPREADSHEETS:
-        raise UserError(f"{path}: this is a spreadsheet. Save it as CSV (UTF-8) and name that in 'datasets: {key}:'.")
-    try:
-        names = _parquet_schema(path).names if _is_parquet(file) else tablefiles.header(file, _separator(file))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, key, error) from error
-    for separator, its_name in ((";", "';'"), ("\t", "tabs")):
-        if len(names) == 1 and separator in names[0]:
-            raise UserError(
-                f"{path}: its columns are separated by {its_name}. Save it with commas; 'datasets: {key}:' names it."
-            )
-    if twice := [name for name, number in Counter(map(str.strip, names)).items() if number > 1]:
-        raise UserError(f"{path}: its column '{twice[0]}' stands there twice. Take one out; 'datasets: {key}:' names it.")
-    ours: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in (name for name in names if not _ROW_NUMBERS.fullmatch(name)):
-        short = name.removeprefix("Image_")
-        new = (rename or {}).get(name) or (short if short.startswith(_KEPT) else name)
-        if new in taken:
-            raise UserError(f"{path}: two of its columns would be '{new}', one is '{name}'. Change 'datasets: rename:'.")
-        ours[name] = str(new)
-        taken.add(str(new))
-    return ours
+    theirs = _header(path, key)
+    ours = headers.read(theirs, path, rename, also)
+    return {name: new for name, new in zip(theirs, ours, strict=True) if new is not None}
 
 
 def read(
-    path: str, key: str, rename: Mapping[str, str] | None = None, only: str | Collection[str] | None = None
+    path: str,
+    key: str,
+    rename: Mapping[str, str] | None = None,
+    only: str | Collection[str] | None = None,
+    also: Collection[str] = (),
 ) -> pd.DataFrame:
-    """A table as text, under our column names; `only` is the one column to read, or several."""
-    ours = columns(path, key, rename)
+    """A table as text, under our column names; `only` is the one column to read, or several.
+
+    Rows that hold nothing are passed over, which is said. The index holds the numbers of the rows in the file, as a
+    spreadsheet counts them: the header is row 1.
+    """
+    theirs = _header(path, key)
+    ours = headers.read(theirs, path, rename, also)
     wanted = (only,) if isinstance(only, str) else only
     for column in wanted or ():
-        if column not in ours.values():
-            raise _no_column(path, column, ours.values())
-    theirs = [name for name, new in ours.items() if wanted is None or new in wanted]
-    file = Path(path)
+        if column not in ours:
+            raise _no_column(path, column, dict(zip(theirs, ours, strict=True)))
+    places = [place for place, new in enumerate(ours) if new is not None and (wanted is None or new in wanted)]
+    nameless = [place for place, new in enumerate(ours) if new is None]
     try:
-        # A column that was an index when the table was written is a column like any other.
-        with tablefiles.decoding():
-            table = (
-                pq.read_table(file, columns=theirs).to_pandas(ignore_metadata=True)
-                if _is_parquet(file)
-                else _read_csv(file, usecols=None if wanted is None else theirs)  # all: rows that are too long are noticed
-            )
-            table = pd.DataFrame({ours[name]: _text(table[name]) for name in theirs})
+        table = _cells(Path(path), theirs, [*places, *nameless], whole=wanted is None)
+        empty = table.index[np.logical_and.reduce([table[place].str.strip() == "" for place in table])]
+        if len(empty) and wanted is not None:
+            # The other columns decide; of a parquet file nothing is passed over then, since its other columns are not read.
+            empty = [] if is_parquet(Path(path)) else tablefiles.empty_rows(path, empty)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, key, error) from error
+        raise unreadable(path, key, error) from error
+    if len(empty):
+        notes.say(f"{path}: empty rows are passed over: {_rows_named(empty)}.")
+        table = table.drop(index=empty)
     if table.empty:
-        raise UserError(f"{path}: the table has no rows below its header. Fill it, or name another in 'datasets: {key}:'.")
-    return table
+        raise UserError(f"{path}: the table has no rows below its header. Fill it, or name another in {_named(key)}.")
+    for place in nameless:
+        _check_nameless(path, theirs[place], place, table[place])
+    return table[places].set_axis([ours[place] for place in places], axis=1)
 
 
-def numeric(path: str, names: list[str]) -> list[str]:
-    """Which of these columns, by the table's own names, hold numbers and nothing else; empty cells are none."""
-    if _is_parquet(Path(path)):
-        schema = _parquet_schema(path)
-        tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-        return [name for name in names if any(test(schema.field(name).type) for test in tests)]
-    left = list(names)
-    for piece in _pieces(path, names) if names else ():
-        # True and False are an answer, no measurement.
-        left = [name for name in left if is_numeric_dtype(piece[name]) and not is_bool_dtype(piece[name])]
-    return left
+def check_renamed(tables: Mapping[str, str], rename: Mapping[str, str] | None) -> None:
+    """Raise `UserError` if a name in 'rename:' is none of a column in any of these tables.
 
-
-def numbers(path: str, names: list[str]) -> Iterator[np.ndarray]:
-    """Numeric columns, by the table's own names, of all rows in order: pieces (n, F), NaN where a cell is empty.
-
-    They are of type float32 if all columns of a parquet table are, otherwise float64.
+    Parameters
+    ----------
+    tables
+        {key: path}; those without a path are passed over.
     """
-    if not _is_parquet(Path(path)):
-        for piece in _pieces(path, names):
-            yield piece[names].to_numpy(np.float64)
+    if not rename:
         return
+    names = [name for key, path in tables.items() if path for name in _header(path, key)]
+    known = {form for name in names for form in headers.forms(name)}
+    for name in map(str, rename):
+        if name not in known and headers.clean(name) not in known:
+            where = " and ".join(path for path in tables.values() if path)
+            hint = plugins.suggest(name, names)
+            raise UserError(f"datasets: rename: there is no column '{name}' in {where}. {hint}")
+
+
+def _header(path: str, key: str) -> list[str]:
+    """Names of a table's columns as the file has them."""
+    file = Path(path)
+    if not _is_file(file):
+        what = "this is a folder, no table" if os.path.isdir(file) else "there is no such file"
+        raise UserError(f"{path}: {what}. Change {_named(key)}; it starts at the working directory.")
     try:
-        with tablefiles.decoding(), pq.ParquetFile(path) as file:
-            narrow = all(file.schema_arrow.field(name).type in (pa.float32(), pa.float16()) for name in names)
-            kind = np.float32 if narrow else np.float64
-            for batch in file.iter_batches(batch_size=_rows_at_once(len(names)), columns=names):
-                yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[names].to_numpy(kind)
+        if kind := filekinds.told(file):
+            what, remedy = kind
+            raise UserError(f"{path}: this is {what}. {remedy.replace('FILE', file.name)}, and name that in {_named(key)}.")
+        if is_parquet(file):
+            return _parquet_schema(path).names
+        separator = tablefiles.separator_of(file)
+        names = tablefiles.header(file, separator).unique
     except (OSError, ValueError) as error:
-        raise _unreadable(path, "table", error) from error
+        raise unreadable(path, key, error) from error
+    if len(names) == 1 and ";" in names[0]:
+        # Not read: where cells are separated by semicolons, numbers may have commas.
+        raise UserError(f"{path}: its columns are separated by ';'. Save it with commas; {_named(key)} names it.")
+    if (separator == ",") != (_by_name(file) == ","):
+        its_name = {",": "commas", "\t": "tabs"}[separator]
+        notes.say(f"{path}: its columns are separated by {its_name}, and it is read so.")
+    return names
+
+
+def _cells(file: Path, names: Sequence[str], places: Sequence[int], whole: bool) -> pd.DataFrame:
+    """Columns of a table as text, by their places; the index numbers the rows."""
+    with tablefiles.decoding():
+        if not is_parquet(file):
+            # All columns, where all are wanted: then rows that are too long are noticed.
+            return tablefiles.read(file, None if whole else places)[list(places)].apply(_text)
+        table = pq.read_table(file, columns=[names[place] for place in places])
+        # A column that was an index when the table was written is a column like any other.
+        cells = {place: _text(_plain(table.column(names[place]))) for place in places}
+        return pd.DataFrame(cells, index=pd.RangeIndex(2, table.num_rows + 2))
+
+
+def _plain(column: pa.ChunkedArray) -> pd.Series:
+    """A column of a parquet file; categories are what they stand for."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    series = column.to_pandas()
+    series.index = pd.RangeIndex(2, len(series) + 2)
+    return series
+
+
+def _check_nameless(path: str, name: str, place: int, cells: pd.Series) -> None:
+    """Raise `UserError` if a column without a name holds anything but pandas' numbers of rows."""
+    filled = cells[cells.str.strip() != ""]
+    if filled.empty or ((place == 0 or name.startswith("__")) and filled.str.fullmatch(r"\s*\d+\s*").all()):
+        return
+    what = f"{filled.iloc[0].strip()!r:.60} in row {filled.index[0]}"
+    raise UserError(
+        f"{path}: its column {place + 1} has no name but what pandas writes ({name!r}), and holds {what}. Name it "
+        "in the header, or take it out."
+    )
+
+
+def _rows_named(numbers: Sequence[int]) -> str:
+    """Rows for a message: ``rows 5, 7 and 3 more``."""
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers[:_SHOWN]))}{more}"
 
 
 def _parquet_schema(path: str | Path) -> pa.Schema:
@@ -128,39 +161,48 @@ def _parquet_schema(path: str | Path) -> pa.Schema:
         return pq.read_schema(path)
 
 
-def _pieces(path: str, names: list[str]) -> Iterator[pd.DataFrame]:
-    # Types are found anew for each piece, so a piece is never pieced together by pandas itself (low_memory). All columns are
-    # read, or a row that has too many cells would not be noticed.
-    options = {"chunksize": _rows_at_once(len(names)), "low_memory": False}
-    try:
-        for piece in tablefiles.pieces(path, sep=_separator(Path(path)), **options):
-            yield piece[names]
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, "table", error) from error
-
-
-def _rows_at_once(columns: int) -> int:
-    return max(1, _CELLS_AT_ONCE // max(1, columns))
-
-
 def need(path: str, table: pd.DataFrame, wanted: Iterable[str]) -> None:
     """Raise `UserError` if a table lacks one of these columns."""
     for column in wanted:
         if column not in table:
-            raise _no_column(path, column, table.columns)
+            raise _no_column(path, column, {name: name for name in table.columns})
+
+
+def check_filled(table: pd.DataFrame, path: str) -> None:
+    """Raise `UserError` if a row lacks its well or plate. The table's index numbers its rows, as of `read`."""
+    for column in ("Metadata_Plate", "Metadata_Well"):
+        if column in table and (lacking := table.index[table[column] == ""]).size:
+            what = f"{_rows_named(lacking)} {'have' if len(lacking) > 1 else 'has'} no {column} where other cells are filled"
+            raise UserError(f"{path}: {what}. Fill it in, or take out what is not meant.")
 
 
 def normalise_wells(table: pd.DataFrame, path: str) -> None:
-    """Bring `Metadata_Well` into one form, in place: A01."""
-    names = {text: well_name(text, f"{path}: Metadata_Well") for text in set(table["Metadata_Well"])}
+    """Bring `Metadata_Well` into one form, in place: A01. The table's index numbers its rows, as of `read`.
+
+    Raises
+    ------
+    UserError
+        If a row lacks its well or plate, or what it has is no well.
+    """
+    check_filled(table, path)
+    first = table["Metadata_Well"].drop_duplicates()
+    names = {text: well_name(text, f"{path}: row {row}: Metadata_Well") for row, text in first.items()}
     table["Metadata_Well"] = table["Metadata_Well"].map(names)
 
 
-def _unreadable(path: str, key: str, error: Exception) -> UserError:
-    remedy = f"Name another table in 'datasets: {key}:', or save this one as CSV again"
+def _named(key: str) -> str:
+    """The key of the configuration that names a table, as messages have it."""
+    return f"'{key}:'" if key == "annotations" else f"'datasets: {key}:'"
+
+
+def unreadable(path: str, key: str, error: Exception) -> UserError:
+    """What a user is told of a table that cannot be read."""
+    remedy = f"Name another table in {_named(key)}, or save this one as CSV again"
     if isinstance(error, UnicodeDecodeError):
         return UserError(f"{path}: its text is not UTF-8. {remedy}, as 'CSV UTF-8'.")
-    return UserError(f"{path}: cannot be read as a table ({str(error).strip()}). {remedy}.")
+    # pandas numbers rows as we do, and calls them lines.
+    text = str(error).strip().replace("fields in line", "cells in row")
+    return UserError(f"{path}: cannot be read as a table ({text}). {remedy}.")
 
 
 def _is_file(file: Path) -> bool:
@@ -170,16 +212,13 @@ def _is_file(file: Path) -> bool:
         return False
 
 
-def _is_parquet(file: Path) -> bool:
+def is_parquet(file: Path) -> bool:
+    """Whether a table is read as parquet, which its name says."""
     return file.suffix.lower() in (".parquet", ".pq")
 
 
-def _read_csv(file: Path, **options) -> pd.DataFrame:
-    # Text throughout: a plate 0012 stays 0012, and a compound called NA stays NA.
-    return tablefiles.read(file, sep=_separator(file), dtype=str, keep_default_na=False, **options)
-
-
-def _separator(file: Path) -> str:
+def _by_name(file: Path) -> str:
+    """What separates the cells of a table that is called so."""
     return "\t" if any(suffix in (".tsv", ".txt") for suffix in file.suffixes) else ","
 
 
@@ -195,8 +234,15 @@ def _text(column: pd.Series) -> pd.Series:
     return column.astype("str").fillna("")
 
 
-def _no_column(path: str, column: str, known) -> UserError:
-    hint = plugins.suggest(column, known)
-    return UserError(
-        f"{path}: there is no column '{column}'. {hint} Or name theirs: 'datasets: rename: {{theirs: {column}}}'."
-    )
+def _no_column(path: str, column: str, known: Mapping[str, str | None]) -> UserError:
+    """What is said of a column that is not there; `known` is {theirs: ours}."""
+    like = [name for name, new in known.items() if new and lookalikes.of(new) == column]
+    parts = [name for part in ("row", "column", "col") for name in known if name.lower().removeprefix("metadata_") == part]
+    if column == "Metadata_Well" and len(parts) == 2:
+        hint = f"Its columns {' and '.join(parts)} tell it: write them into one column {column}, like A01."
+    elif like:
+        hint = f"'{like[0]}' may be it: 'datasets: rename: {lookalikes.pair(like[0], column)}' takes it."
+    else:
+        hint = plugins.suggest(column, filter(None, known.values()))
+        hint += f" Or name theirs: 'datasets: rename: {{theirs: {column}}}'."
+    return UserError(f"{path}: there is no column '{column}'. {hint}")

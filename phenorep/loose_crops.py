@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, cutting
+from phenorep import contracts, cutting, notes
 from phenorep.errors import UserError
+from phenorep.imaging import intensity, readers
 from phenorep.order import natural
 
 IMAGES = (".tif", ".tiff", ".png", ".bmp")
 ARRAYS = (".npy",)
+_OTHERS = (".jpg", ".jpeg", ".jp2", ".gif", ".webp", ".npz", ".czi", ".nd2", ".lif", ".h5")  # may hold crops; not read
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class CropPlate:
                 for number, crop in enumerate(array):
                     yield f"{path.as_posix()}/{number + 1}", _planes(crop, channels, path)
             else:
-                yield path.as_posix(), _planes(read(path), channels, path)
+                yield path.as_posix(), read(path, channels)
 
 
 def found(places: Sequence[str | Path]) -> list[CropPlate]:
@@ -46,11 +48,13 @@ def found(places: Sequence[str | Path]) -> list[CropPlate]:
     for place in map(Path, places):
         if not place.exists():
             raise UserError(f"{place}: there is no such file or folder. Name crops, their folder, or a table of fields.")
-        own = [place] if place.is_file() else sorted(place.rglob("*"), key=lambda path: natural(path.as_posix()))
-        own = [path for path in own if path.is_file() and path.suffix.lower() in (*IMAGES, *ARRAYS)]
+        below = _files(place)
+        own = [path for path in below if path.suffix.lower() in (*IMAGES, *ARRAYS)]
         if not own:
             kinds = ", ".join((*IMAGES, *ARRAYS))
             raise UserError(f"{place}: holds no image ({kinds}). Name crops, their folder, or a table of fields.")
+        if others := [path for path in below if path.suffix.lower() in _OTHERS]:
+            notes.say(f"{place}: {len(others)} images are left out, of kinds that are not read; the first is {others[0]}.")
         files += own
     files = list(dict.fromkeys(files))
     arrays = [path for path in files if path.suffix.lower() in ARRAYS and _array(path).ndim == 4]
@@ -60,6 +64,12 @@ def found(places: Sequence[str | Path]) -> list[CropPlate]:
             folders.setdefault(path.parent.as_posix(), []).append(path)
     plates = [CropPlate(name, own, False) for name, own in folders.items()]
     return plates + [CropPlate(path.with_suffix("").as_posix(), [path], True) for path in arrays]
+
+
+def _files(place: Path) -> list[Path]:
+    """The files of a folder, in the order of their names; a file itself."""
+    below = [place] if place.is_file() else sorted(place.rglob("*"), key=lambda path: natural(path.as_posix()))
+    return [path for path in below if path.is_file()]
 
 
 def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, outputs) -> None:
@@ -75,7 +85,7 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
     Raises
     ------
     UserError
-        If a crop cannot be read, or differs from the first in size or type.
+        If a crop cannot be read, differs from the first in size or type, or has pixels above `intensity_max`.
     """
     count = len(_array(plate.files[0])) if plate.many else len(plate.files)
     if not count:
@@ -91,6 +101,7 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
                 raise UserError(
                     f"{name}: is {_words(crop)}, but {names[0]} is {_words(first)}. Cut all crops of a folder with one size."
                 )
+            intensity.check_range(crop, intensity_max, name)
             crop.tofile(file)
             sums.add(crop[None])
             names.append(name)
@@ -115,32 +126,20 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
     contracts.write_facts(facts | measured, outputs.statistics)
 
 
-def read(path: Path) -> np.ndarray:
-    """Pixels of a crop as its file has them: (H, W), or with its planes first or last.
+def read(path: Path, channels: int) -> np.ndarray:
+    """Pixels (channels, H, W) of the crop in a file.
 
     Raises
     ------
     UserError
-        If the file cannot be read, or has a palette of colours.
+        If the file cannot be read, in one way only, as so many channels of grey values.
     """
     if path.suffix.lower() in ARRAYS:
-        return np.array(_array(path))
+        return _planes(np.array(_array(path)), channels, path)
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            return np.squeeze(tifffile.imread(path))
-        from PIL import Image
-
-        with Image.open(path) as image:
-            kind = image.mode
-            pixels = np.asarray(image)
-    except Exception as error:  # damaged files make the decoders raise nearly anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: cannot be read as an image ({reason}). Replace the file or take it away.") from error
-    if kind == "P":
-        raise UserError(f"{path}: has a palette of colours; save it with its grey values.")
-    return pixels
+        return readers.read_planes(path, channels)
+    except readers.ImageError as error:
+        raise UserError(f"{path}: cannot be used as a crop. {error.problem} Replace the file or take it away.") from error
 
 
 def _array(path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _KEPT: ContextVar[list[dict] | None] = ContextVar("notes", default=None)
+_SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 def say(text: str) -> None:
@@ -32,7 +33,19 @@ def kept() -> Iterator[list[dict]]:
         _KEPT.reset(token)
 
 
+@contextmanager
+def unsaid() -> Iterator[None]:
+    """Say nothing inside the block: what reads tables to plan jobs reads them again and again, and the jobs say it."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
 def _add(text: str, check: bool) -> None:
+    if _SILENT.get():
+        return
     note = {"text": text, "check": check}
     notes = _KEPT.get()
     if notes is not None:

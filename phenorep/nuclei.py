@@ -10,7 +10,7 @@ from phenorep import blas, contracts, masks, parallel
 from phenorep.errors import UserError
 from phenorep.imaging import cellprofiler, illumination, intensity, quality
 from phenorep.imaging.segmentation import find_nuclei
-from phenorep.preprocessing import settings
+from phenorep.preprocessing import settings, stage
 
 
 @blas.single_thread()
@@ -78,6 +78,7 @@ def make(inputs, preprocess: dict, threads: int, outputs) -> None:
         "channels": channels,
         "engine": results.engine if results else "native",
         "pipeline": chosen.pipeline,
+        "settings": stage(chosen, "nuclei")["nuclei"] | {"channel": channel},
         "illumination": str(inputs.illumination),
     }
     columns = first + [name for name in nuclei if name not in first]

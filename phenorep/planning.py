@@ -6,7 +6,18 @@ It is made whenever Snakemake starts, also for a dry run, so it imports neither 
 from functools import cached_property
 from pathlib import Path
 
-from phenorep import configuration, datasets, digests, grid, labelling, plugins, preprocessing, references, saved_epochs
+from phenorep import (
+    configuration,
+    datasets,
+    digests,
+    grid,
+    labelling,
+    notes,
+    plugins,
+    preprocessing,
+    references,
+    saved_epochs,
+)
 from phenorep.errors import UserError
 from phenorep.grid import Encoded
 
@@ -158,7 +169,7 @@ class Plan:
         module, config = self.dataset(dataset)
         key = f"plates of {dataset}"
         if key not in self._datasets:
-            with datasets.named(dataset):
+            with datasets.named(dataset), notes.unsaid():
                 self._datasets[key] = module.plates(config)
         return self._datasets[key]
 
@@ -167,7 +178,7 @@ class Plan:
         module, config = self.dataset(dataset)
         key = f"about {dataset}"
         if key not in self._datasets:
-            with datasets.named(dataset):
+            with datasets.named(dataset), notes.unsaid():
                 self._datasets[key] = module.about(config)
         return self._datasets[key]
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 import phenorep
-from phenorep import contracts, devices, encoders, gpus, plugins, records
+from phenorep import contracts, devices, encoders, gpus, plugins, preparation, records
 from phenorep.batches import Source, Sources
 from phenorep.checkpoints import Checkpoint
 from phenorep.errors import NotRun, UserError
@@ -226,6 +226,7 @@ def describe(name: str, recipe: Recipe, sources: Sources, seed: int, init: str |
         "seed": seed,
         "features": recipe.features,
         "trained_on": seen_before(init) + trained_on,
+        preparation.KEY: preparation.of_sources(sources.sources),
         "versions": {"phenorep": phenorep.__version__, "torch": version("torch"), "timm": version("timm")},
     }
 
@@ -244,6 +245,8 @@ def seen_before(init: str | None) -> list[dict]:
 
 def fingerprint(facts: dict, sources: Sources, init: str | None, fabric, code: str) -> str:
     """What decides the weights: a checkpoint with another fingerprint belongs to another training."""
+    # How images became samples decides weights by the samples alone.
+    facts = {key: value for key, value in facts.items() if key != preparation.KEY}
     total = hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode())
     if fabric is not None:
         total.update(f"{fabric.device.type} {fabric.world_size}".encode())
@@ -253,6 +256,7 @@ def fingerprint(facts: dict, sources: Sources, init: str | None, fabric, code: s
         samples = source.samples
         names = samples.table["Sample"].iloc[source.rows]
         total.update("\n".join([source.name, *names, *source.labels]).encode())
+        total.update(str(samples.intensity_max).encode())
         # Means and deviations of each plate change with its pixels, which would take minutes to read.
         for part in (source.rows, np.asarray(samples.means), np.asarray(samples.stds), np.asarray(samples.size)):
             total.update(np.ascontiguousarray(part).tobytes())

@@ -50,8 +50,8 @@ def cuts(
     return _chosen(table, samples, place), rows, tuple(module.output_size(config, about)), asdict(config)
 
 
-def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[pd.DataFrame, tuple[int, int]]:
-    """The samples table of a view and the size of its samples (height, width).
+def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[pd.DataFrame, tuple[int, int], dict]:
+    """The samples table of a view, the size of its samples (height, width), and all keys of its strategy.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[
     images = parent.assign(Height=height, Width=width)
     if whole:
         windows = pd.DataFrame({"Image": np.arange(len(parent)), "Number": 1, "Top": 0, "Left": 0})
-        windows, size = windows.assign(Height=height, Width=width), (height, width)
+        windows, size, keys = windows.assign(Height=height, Width=width), (height, width), {}
     else:
         module, config = _strategy(samples, place)
         if "nuclei" in module.NEEDS:
@@ -75,6 +75,7 @@ def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[
         # The parent's samples may be resized: their pixels are not the dataset's.
         about = facts | {"pixel_size_um": None}
         windows, size = module.windows(config, images, None, about), tuple(module.output_size(config, about))
+        keys = asdict(config)
     outer = parent.iloc[windows["Image"]].reset_index(drop=True)
     windows = windows.rename(columns=dict(zip(WINDOW, PARENT, strict=True)))
     # Places in the field, whatever the parent's samples were resized to.
@@ -86,7 +87,7 @@ def view(samples: dict, parent: pd.DataFrame, facts: dict, place: str) -> tuple[
         _look_through(windows, outer, (height, width), place)
     described = parent.drop(columns=[*WINDOW, "Sample", *(name for name in ("Parent", *PARENT) if name in parent)])
     table = _describe(described, windows, parent["Sample"], not whole, place)
-    return _chosen(table, samples, place), size
+    return _chosen(table, samples, place), size, keys
 
 
 def _strategy(samples: dict, place: str):

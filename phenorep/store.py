@@ -85,8 +85,15 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
             "illumination": str(inputs.illumination),
             "masks": how.masks,
             "of": None,
+            # How it was done: an encoder's file states it, and other images are treated alike.
+            "preparation": {
+                "samples": [_block(samples, keys)],
+                "on_bad_image": on_bad_image,
+                "illumination": illumination.about(inputs.illumination).get("settings"),
+                **_search(inputs.nuclei),
+            },
         }
-        _finish(table, facts, sums, samples | {"keys": keys}, outputs)
+        _finish(table, facts, sums, outputs)
 
 
 @blas.single_thread()
@@ -108,14 +115,16 @@ def make_view(samples: dict, inputs, outputs) -> None:
     facts = read_statistics(inputs.statistics)
     if given := getattr(inputs, "abnormality", None):
         parent = with_abnormality(parent, given, Path(outputs.table).stem)
-    table, size = sampling.view(samples, parent, facts, place)
+    table, size, keys = sampling.view(samples, parent, facts, place)
 
     array = _open_array(inputs.array)
     sums = cutting.Sums(len(array[0]))
     for index, window in zip(table["Parent"], table[list(PARENT)].to_numpy(), strict=True):
         sums.add(_window(array[index], window, size)[None])
     facts = facts | {"shape": [facts["shape"][0], *size], "of": str(inputs.array)}
-    _finish(table, facts, sums, samples, outputs)
+    if made := facts.get("preparation"):
+        facts["preparation"] = made | {"samples": [*made["samples"], _block(samples, keys)]}
+    _finish(table, facts, sums, outputs)
 
 
 def with_abnormality(table: pd.DataFrame, path: str | Path, plate: str) -> pd.DataFrame:
@@ -157,11 +166,22 @@ def _open_array(path: str | Path) -> np.ndarray:
         raise UserError(f"{path}: cannot be read as an array of samples ({error}). Remove it and run again.") from error
 
 
-def _finish(table: pd.DataFrame, facts: dict, sums: cutting.Sums, samples: dict, outputs) -> None:
+def _block(samples: dict, keys: dict) -> dict:
+    """How samples are cut out of their images, with all keys of the strategy."""
+    return {"use": samples["use"], "keys": keys} | ({"where": samples["where"]} if samples.get("where") else {})
+
+
+def _search(nuclei: str | Path) -> dict:
+    """How nuclei were found."""
+    about = contracts.about(nuclei)
+    return {"engine": about.get("engine"), "pipeline": about.get("pipeline"), "nuclei": about.get("settings")}
+
+
+def _finish(table: pd.DataFrame, facts: dict, sums: cutting.Sums, outputs) -> None:
     # The exact sums of the samples are their checksum, see `Samples.check`.
     facts = facts | {"count": len(table), "mean": sums.mean(), "std": sums.std(), "sums": sums.first}
     measured = ("count", "mean", "std", "sums")
-    about = {key: value for key, value in facts.items() if key not in measured} | {"strategy": samples}
+    about = {key: value for key, value in facts.items() if key not in measured}
     contracts.write_table(table, outputs.table, "samples", about)
     contracts.write_facts(facts, outputs.statistics)
 
@@ -173,6 +193,8 @@ class Samples:
     ----------
     table
         All plates' samples tables, one after another: N rows.
+    facts
+        What stands beside each plate's samples.
     channels, size, dtype, intensity_max
         Channel names; (C, H, W); type of the raw integers; largest value of the camera.
     plate_index
@@ -182,7 +204,7 @@ class Samples:
     """
 
     def __init__(self, table: pd.DataFrame, plate_index: np.ndarray, arrays: list[Path], facts: list[dict]):
-        self.table, self.plate_index = table, plate_index
+        self.table, self.plate_index, self.facts = table, plate_index, facts
         self.channels: list[str] = facts[0]["channels"]
         self.size: tuple[int, int, int] = tuple(facts[0]["shape"])
         self.dtype = np.dtype(facts[0]["dtype"])

@@ -1,8 +1,10 @@
 """The command ``phenorep table``: a microscope's folder becomes a table of fields and a plate map to fill in."""
 
+import csv
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -40,11 +42,15 @@ def write(options: dict) -> str:
     config = _config(options)
     files, chosen = folder.listing(config), folder.selection(config)
     fields, found = _fields(files, chosen)
+    empty = fieldlist.empty(fields)
     for column in [name for name in fields if name.startswith("PathName_")]:
         fields[column] = [_from(path, output.parent) for path in fields[column]]
     with contracts.replacing(output) as temporary:
         fields.to_csv(temporary, index=False)
-    lines = [*_summary(fields, found), f"Written: {output}."]
+    lines = _summary(fields, found)
+    if empty:
+        lines.append(f"{len(empty)} images are empty (0 bytes) or cannot be opened: {microscopes.listed(empty)}.")
+    lines.append(f"Written: {output}.")
     if plate_map.exists():
         lines.append(f"{plate_map} is there already and is kept as it is.")
     else:
@@ -75,10 +81,13 @@ def _config(options: dict) -> folder.Config:
 
 
 def pairs(text: str, option: str) -> dict[str, str]:
-    """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}."""
-    parts = [part.partition("=") for part in text.split(",")]
+    """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}; a name with a comma is in quotes: ``"DAPI, 405"=DNA``."""
+    parts = [part.partition("=") for part in next(csv.reader([text.replace("\n", " ")], skipinitialspace=True))]
     if any(not theirs.strip() or (sign and not ours.strip()) for theirs, sign, ours in parts):
-        raise UserError(f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin.")
+        raise UserError(
+            f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin; a name with a comma in it in quotes: "
+            f"{option} '\"DAPI, 405\"=DNA,w2=Actin'."
+        )
     return {theirs.strip(): (ours if sign else theirs).strip() for theirs, sign, ours in parts}
 
 
@@ -122,8 +131,8 @@ def _summary(fields: pd.DataFrame, found: list[microscopes.Acquisition]) -> list
         if f"Metadata_{key}" in fields:
             lines.append(f"{key}: {fields[f'Metadata_{key}'][0]}, as chosen")
     passed_over = max((one.passed_over for one in found), key=lambda counts: counts.total())
-    lines += [f"Left out: {count} {what}" for what, count in passed_over.items() if count]
-    lines += dict.fromkeys(note for one in found for note in one.notes)
+    notes = dict.fromkeys(note for one in found for note in one.notes)
+    lines += fieldlist.remarks(replace(found[0], passed_over=passed_over, notes=tuple(notes)))
     lacking = fieldlist.gaps(fields)
     if lacking:
         lines.append(

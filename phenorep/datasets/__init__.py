@@ -2,8 +2,9 @@
 
 A dataset has a frozen `Config`, ``plates(config)``, ``about(config)``, ``archives(config, plate)``, ``sources(config)``;
 ``fields(config, plate, resources)`` lists its fields of view, ``download(config, archive, target)`` fetches an archive. One
-that declares ``FEATURES`` has no images: in place of ``fields`` it has ``metadata(config)``, ``feature_names(config)`` and
-``values(config, names)``, see `features`.
+that declares ``FEATURES`` has no images: in place of ``fields`` it has ``metadata(config)``, ``columns(config)`` and
+``values(config, columns)``, see `features`. One that reads tables which a user wrote has ``check(config)``: it reads them
+all, raises what is wrong and says what is read in which way, and opens no image; `phenorep plan` calls it.
 
 Where archives are published files (`phenorep.download`), ``DOWNLOAD_KEYS`` names the config keys that they depend on: no
 other change fetches anything again, and the resource `download` of the profile limits how many are fetched at a time.

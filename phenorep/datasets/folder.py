@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, experiment, fieldlist, microscopes, plugins
+from phenorep import contracts, experiment, fieldlist, loaddata, microscopes, notes, overlooked, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.order import natural
@@ -90,6 +90,12 @@ def sources(config: Config) -> list[str]:
     return [*([config.plate_map] if config.plate_map else []), *(str(files.root / path) for path in own)]
 
 
+def check(config: Config) -> None:
+    """Read the plate map and the names of all files, raise what is wrong and say what is read in which way."""
+    for plate in plates(config):
+        fields(config, plate, Path())
+
+
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
     """One row per field of a plate: its metadata and images.
 
@@ -105,7 +111,12 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     theirs = {ours: name for name, ours in names.items()}
     if plate not in theirs:
         raise UserError(f"{config.folder}: there is no plate '{plate}'. {plugins.suggest(plate, theirs)}")
+    if config.plate_map:
+        loaddata.check_renamed({"plate_map": config.plate_map}, config.rename)
+        overlooked.tell({"plate_map": config.plate_map}, config, there=contracts.FIELD)
     found = fieldlist.read(files, chosen, theirs[plate])
+    for text in fieldlist.remarks(found):
+        notes.say(f"{config.folder}: {text}")
     channels = fieldlist.channels(files, chosen, found.images)
     if not config.channels:
         first = fieldlist.read(files, chosen, next(iter(names)))

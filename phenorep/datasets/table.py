@@ -1,8 +1,10 @@
 """Anybody's plates, from one table with a row per field of view.
 
 The table (CSV, also compressed, or parquet) has the columns of CellProfiler's LoadData tables [0]: ``Metadata_Plate``,
-``Metadata_Well``, any other ``Metadata_*``, and ``FileName_{Channel}`` with ``PathName_{Channel}`` per channel; a prefix
-``Image_`` is taken off. Columns of other names are brought in by `rename`. Images are read where they lie. Smallest table::
+``Metadata_Well``, any other ``Metadata_*``, and ``FileName_{Channel}`` with ``PathName_{Channel}`` per channel; headers are
+read as `headers` says, and a prefix ``Image_`` is taken off. Columns of other names are brought in by `rename`. Images are
+read where they lie. A field of view is one image per channel: where there are several time points or planes, `time` and
+`plane` choose one. Smallest table::
 
     Metadata_Plate,Metadata_Well,Metadata_Site,Metadata_Compound,PathName_DNA,FileName_DNA,PathName_Actin,FileName_Actin
     P1,B02,1,DMSO,images/P1,B02_s1_w1.tif,images/P1,B02_s1_w2.tif
@@ -15,10 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, experiment, loaddata, platemap, plugins
+from phenorep import contracts, experiment, loaddata, locations, overlooked, platemap, plugins, sites
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.fields import check_name
+from phenorep.microscopes import listed
 from phenorep.order import natural
 
 
@@ -31,19 +34,28 @@ class Config(Imaged):
     images: str = ""  # folder of all images, in place of PathName_*: when they were moved since the table was written
     pixel_size_um: float | None = None  # micrometres per pixel, for the record
     plates: tuple[str, ...] = ()  # use only these plates; (): all
+    # which time point and plane, as the table calls them, where there are several: a field is one image per channel
+    time: int | str | None = None
+    plane: int | str | None = None
 
     def __post_init__(self):
         super().__post_init__()
         if self.pixel_size_um is not None and self.pixel_size_um <= 0:
             raise ValueError("pixel_size_um must be above 0")
+        if what := locations.elsewhere(self.images) if not self.images.lower().startswith("file:") else None:
+            raise ValueError(f"images must be a folder as this machine calls it; '{self.images}' is {what}")
 
 
 def plates(config: Config) -> list[str]:
     """Names of the plates, sorted, whatever the table's order; reads that one column."""
     names = experiment.read(config, "table", only="Metadata_Plate")["Metadata_Plate"]
+    if (names == "").any():  # in a row that holds nothing else, perhaps: it is passed over
+        table = experiment.read(config, "table")
+        loaddata.check_filled(table, config.table)
+        names = table["Metadata_Plate"]
+    for row, name in names.drop_duplicates().items():
+        check_name(name, "plate", f"{config.table}: row {row}: Metadata_Plate")
     known = sorted(set(names), key=natural)
-    for name in known:
-        check_name(name, "plate", f"{config.table}: Metadata_Plate")
     for name in config.plates:
         if name not in known:
             raise UserError(f"datasets: plates: '{name}' is no plate of {config.table}. {plugins.suggest(name, known)}")
@@ -72,11 +84,15 @@ def sources(config: Config) -> list[str]:
     return [path for path in (config.table, config.plate_map) if path]
 
 
-def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
-    """One row per field of a plate, sorted by well and site: its metadata and images.
+def check(config: Config) -> None:
+    """Read all tables once, raise what is wrong with them and say what is read in which way; no image is opened."""
+    _described(config, plates(config))
 
-    Without sites in the table, a well's fields are numbered in the order of the names of their images. A well that the plate
-    map names and the table does not has one row without images, whose `Problem` says so.
+
+def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
+    """One row per field of a plate: its metadata and images.
+
+    A well that the plate map names and the table does not has one row without images, whose `Problem` says so.
 
     Raises
     ------
@@ -86,36 +102,35 @@ def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa
     known = plates(config)
     if plate not in known:
         raise UserError(f"{config.table}: there is no plate '{plate}'. {plugins.suggest(plate, known)}")
+    table, channels = _described(config, known)
+    return _of_plate(config, table, plate, channels)
+
+
+def _described(config: Config, chosen: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The fields of all plates with what their wells hold, and the channels; images are looked for on the chosen plates."""
+    tables = {"table": config.table, "plate_map": config.plate_map}
+    loaddata.check_renamed(tables, config.rename)
     table = experiment.read(config, "table")
     loaddata.need(config.table, table, ("Metadata_Plate", "Metadata_Well"))
     channels = _channels(config, list(table.columns))
     loaddata.normalise_wells(table, config.table)
-    if "Metadata_Site" not in table:
-        table["Metadata_Site"] = _numbered(table, channels)
+    sited = ["Metadata_Site"] if sites.candidates(list(table)) else []
+    overlooked.tell(tables, config, there=sited)
     names = list(dict.fromkeys(table["Metadata_Plate"]))
+    used = table["Metadata_Plate"].isin(chosen)
+    fields = sites.numbered(table[used], channels, config.table, config.time, config.plane)
+    fields = _placed(config, fields, channels)
+    _check_shared(config, fields, channels)
     # Of all plates: a rule for controls that matches no row of the whole table is a mistake, on one plate it is none.
-    table = experiment.describe(config, table, config.table, names)
-    _check_renamed(config)
-    table = experiment.of_plate(table, plate)
-    for site in set(table["Metadata_Site"]) - {""}:
-        check_name(site, "site", f"{config.table}: Metadata_Site")
-    table = _with_paths(config, table, channels)
+    fields = pd.concat([fields, table[~used].assign(Metadata_Site=table[~used].get("Metadata_Site", ""))])
+    return experiment.describe(config, fields, config.table, names), channels
+
+
+def _of_plate(config: Config, table: pd.DataFrame, plate: str, channels: list[str]) -> pd.DataFrame:
+    table = _with_paths(config, experiment.of_plate(table, plate), channels)
     files = [f"{kind}_{channel}" for channel in channels for kind in ("FileName", "PathName")]
     rest = [name for name in table if name.startswith(platemap.CARRIED) and name not in contracts.FIELD]
     return table[[*contracts.FIELD, *rest, *files, "Problem"]].copy()
-
-
-def _numbered(table: pd.DataFrame, channels: list[str]) -> pd.Series:
-    """The number, as text, of each field in its well: the same fields get the same numbers in any order of the rows."""
-    columns = [name for kind in ("PathName", "FileName") for name in (f"{kind}_{channel}" for channel in channels)]
-    columns = [name for name in columns if name in table]
-    files = [f"FileName_{channel}" for channel in channels]
-    # Whatever images a field lacks, its first one says where it belongs.
-    first = [next(filter(None, names), "") for names in zip(*(table[name] for name in files), strict=True)]
-    rest = zip(*(table[name] for name in columns), strict=True)
-    keys = [(natural(name), names) for name, names in zip(first, rest, strict=True)]
-    sorted_rows = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
-    return (sorted_rows.groupby(["Metadata_Plate", "Metadata_Well"]).cumcount() + 1).astype(str)
 
 
 def _channels(config: Config, columns: list[str]) -> list[str]:
@@ -128,29 +143,53 @@ def _channels(config: Config, columns: list[str]) -> list[str]:
     return [check_name(channel, "channel", config.table) for channel in config.channels or known]
 
 
+def _placed(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.DataFrame:
+    """The table with names and folders of images as this machine calls them."""
+    kinds = ("FileName",) if config.images else ("PathName", "FileName")
+    columns = [name for channel in channels for name in (f"{kind}_{channel}" for kind in kinds) if name in table]
+    return table.assign(**{name: _here(config, table[name]) for name in columns})
+
+
+def _check_shared(config: Config, table: pd.DataFrame, channels: list[str]) -> None:
+    """Raise `UserError` if plates share an image; within a plate the job `fields` says it."""
+    images = []
+    for channel in channels:
+        names = table[f"FileName_{channel}"]
+        folders = "" if config.images else table.get(f"PathName_{channel}", "")
+        paths = names if isinstance(folders, str) else folders + "/" + names
+        images.append(pd.DataFrame({"image": paths, "plate": table["Metadata_Plate"]})[names != ""])
+    each = pd.concat(images).drop_duplicates()
+    if len(shared := each[each.duplicated("image", keep=False)]):
+        first = shared[shared["image"] == shared["image"].iloc[0]]
+        rows, plates = listed(first.index.tolist()), " and ".join(first["plate"])
+        why = " 'images:' takes the place of all folders in PathName_*." if config.images else ""
+        raise UserError(
+            f"{config.table}: rows {rows}: plates {plates} name the same image, {first['image'].iloc[0]}.{why} "
+            "Name each plate's own images."
+        )
+
+
+def _here(config: Config, column: pd.Series) -> pd.Series:
+    remedy = "Name the folder in which all images are here by 'datasets: images:'; it takes the place of PathName_*."
+    first = column[locations.are_odd(column)].drop_duplicates()
+    places = {}
+    for row, text in first.items():
+        if config.images and locations.elsewhere(text):  # where they were before they were moved
+            places[text] = locations.last(text)
+        else:
+            places[text] = locations.path(text, f"{config.table}: row {row}: {column.name}", remedy)
+    return column.map(lambda text: places.get(text, text)) if places else column
+
+
 def _with_paths(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.DataFrame:
     """Names and folders of the images, from the working directory or absolute."""
     here = [""] * len(table)
+    base = Path(locations.path(config.images, "datasets: images:", "")) if config.images else Path(config.table).parent
     for channel in channels:
         names = table[f"FileName_{channel}"]
         folders = here if config.images else table.get(f"PathName_{channel}", here)
-        base = Path(config.images) if config.images else Path(config.table).parent
         # Tables that were written on Windows have backslashes.
         paths = [base / f.replace("\\", "/") / n.replace("\\", "/") for f, n in zip(folders, names, strict=True)]
         table[f"FileName_{channel}"] = [path.name if name else "" for path, name in zip(paths, names, strict=True)]
         table[f"PathName_{channel}"] = [str(path.parent if name else path) for path, name in zip(paths, names, strict=True)]
     return table
-
-
-def _check_renamed(config: Config) -> None:
-    known = {
-        name
-        for key in ("table", "plate_map")
-        if getattr(config, key)
-        for name in loaddata.columns(getattr(config, key), key, config.rename)
-    }
-    for name in config.rename or {}:
-        if name not in known:
-            raise UserError(
-                f"datasets: rename: there is no column '{name}' in {config.table}. {plugins.suggest(name, known)}"
-            )

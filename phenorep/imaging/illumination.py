@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import blas, contracts, parallel
+from phenorep import blas, contracts, notes, parallel
 from phenorep.errors import UserError
-from phenorep.imaging import readers, smoothing
+from phenorep.imaging import intensity, readers, smoothing
 from phenorep.preprocessing import Illumination, Preprocess, settings
 
 _PLACE = (*contracts.FIELD, "Field", "Height", "Width", "BitDepth")
+_SHIFT = 2**15 / (2**16 - 1)  # where the values of 16 bits begin that were stored as signed ones, as a share of all
 _ROBUST_MINIMUM = 0.02  # share of the pixels that are at or below the function's minimum, before they are raised to it
 
 
@@ -97,6 +98,12 @@ def load(path: str | Path, channels: list[str]) -> np.ndarray:
     raise UserError(f"{path}: no illumination function for channel(s) {', '.join(missing)}. Remove the file and run again.")
 
 
+def about(path: str | Path) -> dict:
+    """How the functions of a file were made, as `write` states it; nothing where the file does not say."""
+    with np.load(path) as file:
+        return json.loads(str(file["about"])) if "about" in file else {}
+
+
 @blas.single_thread()
 def make(fields_path: str | Path, preprocess: dict, threads: int, output: str | Path) -> None:
     """Write the illumination functions of a plate, one (H, W) float32 array per channel, and ``about``.
@@ -129,7 +136,7 @@ def averages(fields: pd.DataFrame, path: str | Path, preprocess: Preprocess, thr
     Parameters
     ----------
     fields, path
-        A fields table, and where it stands, for messages.
+        A fields table or part of one, and its file, whose facts state the dataset's `intensity_max`.
     preprocess
         Its illumination's `method` and its `on_bad_image` count.
     threads
@@ -140,20 +147,27 @@ def averages(fields: pd.DataFrame, path: str | Path, preprocess: Preprocess, thr
     ImageError
         For an image that cannot be decoded; under ``on_bad_image: exclude`` its field is left out instead.
     UserError
-        If no field is left.
+        If no field is left, or one has pixels above the dataset's `intensity_max`.
     """
     chosen = preprocess.illumination_settings
+    limit = contracts.about(path).get("intensity_max")
     channels = contracts.channels_of(fields.columns)
     rows = usable(fields, path)
     block = chosen.block_size if chosen.method == "background" else None
     # Each process adds its own share up; sums of integers do not depend on the order, so neither does the result.
     shares = [rows[start::threads] for start in range(min(threads, len(rows)))]
     total, count = 0, 0
-    for part, used in parallel.in_order(_sum_fields, shares, threads, (channels, preprocess.on_bad_image, block)):
+    for part, used in parallel.in_order(_sum_fields, shares, threads, (channels, preprocess.on_bad_image, block, limit)):
         total, count = total + part, count + used
     if not count:
         raise UserError(f"{path}: none of the plate's {len(rows)} fields can be decoded. Replace its images.")
     means = (total / (count * (2 ** int(rows[0]["BitDepth"]) - 1))).astype(np.float32)
+    for channel, mean in zip(channels, means, strict=True):
+        if int(rows[0]["BitDepth"]) == 16 and mean.min() >= _SHIFT:
+            notes.say(
+                f"{path}: the grey values of {channel} are from 32768 upwards, in the mean of its fields. Bright field may "
+                "be so; Olympus ScanR shifts what it stores by 32768: then subtract that from all images."
+            )
     if block:
         shape = int(rows[0]["Height"]), int(rows[0]["Width"])
         means = [smoothing.spread(minima, shape, block) for minima in means]
@@ -209,7 +223,9 @@ def _estimated(settings: Illumination, mean: np.ndarray) -> np.ndarray:
     return estimate(mean, settings)
 
 
-def _sum_fields(channels: list[str], on_bad_image: str, block: int | None, rows: list[dict]) -> tuple[np.ndarray, int]:
+def _sum_fields(
+    channels: list[str], on_bad_image: str, block: int | None, intensity_max: int | None, rows: list[dict]
+) -> tuple[np.ndarray, int]:
     """Sums over fields, (C, H, W) or (C, blocks, blocks) unsigned integers, and the number of fields that can be read."""
     # Half as wide as sums of any number of fields would have to be, and so twice as fast.
     kind = np.uint32 if len(rows) * (2 ** int(rows[0]["BitDepth"]) - 1) < 2**32 else np.uint64
@@ -219,6 +235,9 @@ def _sum_fields(channels: list[str], on_bad_image: str, block: int | None, rows:
         if isinstance(field, str):
             logging.getLogger(__name__).warning("left out of the illumination functions: %s", field)
             continue
+        for channel, image in zip(channels, field, strict=True):
+            # Here all pixels are read for the first time, whatever the illumination functions will be.
+            intensity.check_range(image, intensity_max, f"{row[f'PathName_{channel}']}/{row[f'FileName_{channel}']}")
         if block:
             field = np.stack([smoothing.block_minima(image, block) for image in field])
         if total is None:

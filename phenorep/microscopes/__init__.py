@@ -34,7 +34,7 @@ class Image(NamedTuple):
     channel: str  # its name, where the microscope states one; else the code
     time: int
     plane: int  # 0: a single plane, or the projection of several
-    path: str  # from the folder, with slashes
+    path: str  # from the folder, with slashes; "": the microscope lists it, and it is not there
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ class Listing:
     def images(self) -> list[str]:
         """Files with the extension of an image."""
         return [name for name in self.files if _extension(name) in IMAGES]
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file; hidden ones, which are not listed, are there too."""
+        return path in self._known or (self.root / path).is_file()
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.files)
 
     def with_extension(self, extension: str) -> list[str]:
         """Files with this extension."""

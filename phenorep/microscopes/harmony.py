@@ -55,12 +55,14 @@ def plates(listing: Listing) -> list[str]:
 def read(listing: Listing, plate: str | None = None) -> Acquisition:
     """What the indexes say of their images; of those of one plate, where one is given.
 
+    An image that an index lists and the folder lacks has no path.
+
     Raises
     ------
     UserError
         If there is no index, or one that is damaged, incomplete or has a DOCTYPE.
     """
-    images, sizes, folders = [], set(), set()
+    images, files, sizes, folders = [], set(), set(), set()
     for path in _known(listing):
         file, folder = listing.root / path, path.rpartition("/")[0]
         if plate not in (None, _plate(file, _parse(file, until="Plates"))):
@@ -70,9 +72,11 @@ def read(listing: Listing, plate: str | None = None) -> Acquisition:
         name = _plate(file, index)
         for record in index.images:
             described = index.channels.get(record.get("ChannelID", ""), {}) | record
-            images.append(_image(file, name, folder, described))
+            image = _image(file, name, folder, described)
+            files.add(image.path)
+            # Of what was out of focus, or not exported, the index may speak all the same.
+            images.append(image if listing.has(image.path) else image._replace(path=""))
             sizes.add(described.get("ImageResolutionX", ""))
-    files = {image.path for image in images}
     apart = sum(path not in files and path.rpartition("/")[0] in folders for path in listing.images)
     size, notes = _pixel_size(listing, sizes - {""})
     return Acquisition(images, Counter({"images that stand in no index": apart}), size, notes)

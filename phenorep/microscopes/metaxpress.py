@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from phenorep.errors import UserError
-from phenorep.microscopes import Acquisition, Image, Listing, listed
+from phenorep.microscopes import Acquisition, Image, Listing, listed, row_letters
 
 # The GUID's length is fixed, so that a wavelength's digits and those that the GUID starts with are told apart.
 _NAME = re.compile(
@@ -34,6 +34,14 @@ class _Measurement(NamedTuple):
     prefix: str
 
 
+class _Described(NamedTuple):
+    """What an HTD file says of a measurement."""
+
+    path: str
+    waves: dict[str, str]  # names of wavelengths by code
+    wells: frozenset[str]  # those that were selected
+
+
 def recognises(listing: Listing) -> bool:
     """Whether some image's name has a well and a site, a wavelength or a GUID."""
     matches = (_NAME.fullmatch(name.rpartition("/")[2]) for name in listing.images)
@@ -46,7 +54,9 @@ def tables(listing: Listing) -> list[str]:
 
 
 def read(listing: Listing, plate: str | None = None) -> Acquisition:  # noqa: ARG001 (names are read at once)
-    """What the names of files and folders say, and the wavelengths' names where an HTD file states them.
+    """What the names of files and folders say, and what HTD files state: names of wavelengths, and wells.
+
+    A field of a well that an HTD file lists and the folder lacks has images without a path.
 
     Raises
     ------
@@ -71,23 +81,30 @@ def read(listing: Listing, plate: str | None = None) -> Acquisition:  # noqa: AR
     measurements = sorted({measurement for _, _, measurement, _ in found})
     plates, notes = _plate_names(listing, measurements)
     stated = tables(listing)
-    waves = {measurement: _wave_names(listing, stated, measurement) for measurement in measurements}
-    images = []
+    described = {measurement: _described(listing, stated, measurement) for measurement in measurements}
+    images = {measurement: [] for measurement in measurements}
     for path, match, measurement, steps in found:
         code = f"w{int(match['wave'] or 1)}"
-        images.append(
+        images[measurement].append(
             Image(
                 plates[measurement],
                 match["well"].upper(),
                 str(int(match["site"] or 1)),
                 code,
-                waves[measurement].get(code, code),
+                described[measurement].waves.get(code, code),
                 int(match["time"] or steps.get("timepoint", 1)),
                 int(match["plane"] or steps.get("zstep", 0)),
                 path,
             )
         )
-    return Acquisition(images, passed_over, notes=notes)
+    found, notes = [], list(notes)
+    for measurement, own in images.items():
+        alone = sum(other.folder == measurement.folder for other in measurements) == 1
+        its_own = alone or PurePosixPath(described[measurement].path).stem == measurement.prefix
+        missing, more = _compared(own, described[measurement], its_own)
+        found += own + missing
+        notes += more
+    return Acquisition(found, passed_over, notes=tuple(notes))
 
 
 def _steps(folder: str) -> tuple[str, dict[str, str]]:
@@ -125,14 +142,46 @@ def _plate_names(listing: Listing, measurements: list[_Measurement]) -> tuple[di
     return names, tuple(notes)
 
 
-def _wave_names(listing: Listing, stated: list[str], measurement: _Measurement) -> dict[str, str]:
-    """Names of the wavelengths by code, from the measurement's own of the HTD files; empty where it has none."""
+def _described(listing: Listing, stated: list[str], measurement: _Measurement) -> _Described:
+    """What the measurement's own HTD file says; nothing where it has none."""
     own = [path for path in stated if _steps(path.rpartition("/")[0])[0] == measurement.folder]
     # One folder may hold several plates: the file of the plate's own name before any other.
     for path in sorted(own, key=lambda path: (PurePosixPath(path).stem != measurement.prefix, path)):
         with open(listing.root / path, encoding="latin-1", newline="") as file:
-            rows = [row for row in csv.reader(file, skipinitialspace=True) if len(row) > 1]
-        names = {f"w{int(row[0][8:])}": row[1].strip() for row in rows if re.fullmatch(r"WaveName\d+", row[0])}
-        if any(names.values()):
-            return {code: name for code, name in names.items() if name}
-    return {}
+            rows = {row[0]: [text.strip() for text in row[1:]] for row in csv.reader(file, skipinitialspace=True) if row}
+        waves = {f"w{int(key[8:])}": row[0] for key, row in rows.items() if re.fullmatch(r"WaveName\d+", key) and row}
+        wells = {
+            f"{row_letters(int(key[14:]))}{column:02d}"
+            for key, row in rows.items()
+            if re.fullmatch(r"WellsSelection\d{1,2}", key)
+            for column, text in enumerate(row, start=1)
+            if text.upper() == "TRUE"
+        }
+        if wells or any(waves.values()):
+            return _Described(path, {code: name for code, name in waves.items() if name}, frozenset(wells))
+    return _Described("", {}, frozenset())
+
+
+def _compared(images: list[Image], described: _Described, own_name: bool) -> tuple[list[Image], list[str]]:
+    """Images that a measurement's HTD file speaks of and that are not there, and what to know about it.
+
+    Sites are taken from the files, since numbers of sites are counted in more than one way: each selected well has all.
+    """
+    if not own_name:  # the file of another plate of the folder names wavelengths, not this plate's wells
+        return [], []
+    plate, notes = images[0].plate, []
+    kinds = {(image.code, image.channel, image.time, image.plane) for image in images}
+    there = {(image.well, image.site) for image in images}
+    sites = {site for _, site in there}
+    missing = [
+        Image(plate, well, site, *kind, "")
+        for well in sorted(described.wells)
+        for site in sorted(sites)
+        if (well, site) not in there
+        for kind in sorted(kinds)
+    ]
+    if described.wells and (more := sorted({well for well, _ in there} - described.wells)):
+        notes.append(f"{described.path} does not list {len(more)} wells that have images: {listed(more)}.")
+    if unseen := [f"{code} {name}" for code, name in described.waves.items() if code not in {kind[0] for kind in kinds}]:
+        notes.append(f"{described.path} names {listed(unseen)}, which have no image here.")
+    return missing, notes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import plugins, tablefiles
+from phenorep import loaddata, plugins
 from phenorep.errors import UserError
 
 QUALITY, ARTEFACT = "Label_Quality", "Label_Artefact"
@@ -23,8 +23,8 @@ def read(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path
-        CSV with the columns `Sample`, `Label_Quality` (normal or abnormal; rows where it is empty are passed over) and,
-        where known, `Label_Artefact`.
+        CSV or parquet with the columns `Sample`, `Label_Quality` (normal or abnormal; rows where it is empty are passed
+        over) and, where known, `Label_Artefact`.
 
     Returns
     -------
@@ -36,13 +36,7 @@ def read(path: str | Path) -> pd.DataFrame:
     UserError
         If the file is no such table, or gives one sample two labels.
     """
-    try:
-        table = tablefiles.read(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(
-            f"annotations: {path} cannot be read as a CSV table ({error}). Export it again from the page that `snakemake "
-            "annotate` writes, or save it as CSV (UTF-8)."
-        ) from error
+    table = loaddata.read(str(path), "annotations", also=COLUMNS[:1])
     for name in COLUMNS[:2]:
         if name not in table:
             raise UserError(
@@ -53,9 +47,9 @@ def read(path: str | Path) -> pd.DataFrame:
     table[QUALITY] = table[QUALITY].str.lower()
     unknown = ~table[QUALITY].isin(["", NORMAL, ABNORMAL])
     if unknown.any():
-        row = int(unknown.to_numpy().argmax())
+        row = table.index[unknown][0]
         raise UserError(
-            f"annotations: {path}: line {row + 2}: {QUALITY} is {table[QUALITY].iloc[row]!r}; it can be {NORMAL}, "
+            f"annotations: {path}: row {row}: {QUALITY} is {table.loc[row, QUALITY]!r}; it can be {NORMAL}, "
             f"{ABNORMAL} or empty."
         )
     table = table[table[QUALITY] != ""].drop_duplicates(["Sample", QUALITY]).reset_index(drop=True)

@@ -86,7 +86,7 @@ def features(files: dict) -> list[dict]:
     Returns
     -------
     list of dict
-        ``dataset, samples, method, used`` (how many), ``left_out`` and ``filled`` (text).
+        ``dataset, samples, method, used`` (how many), ``left_out``, ``bookkeeping`` and ``filled`` (text).
     """
     found: dict[tuple, dict] = {}
     for entry in tables.at_the_end(files.get("profiles", [])):
@@ -94,9 +94,11 @@ def features(files: dict) -> list[dict]:
             continue
         for name, block in (contracts.about(entry["path"]).get("blocks") or {}).items():
             filled = [f"{feature} ({count} rows)" for feature, count in (block.get("filled") or {}).items()]
-            if block.get("left_out") or filled:
+            if block.get("left_out") or block.get("bookkeeping") or filled:
                 row = {key: entry[key] for key in ("dataset", "samples", "method")} | {"used": block["features"]}
                 texts = {"left_out": _listed(block.get("left_out") or []), "filled": _listed(filled)}
+                # All of them: what is taken for bookkeeping is a reading of names, which a user checks here.
+                texts["bookkeeping"] = ", ".join(block.get("bookkeeping") or [])
                 found.setdefault((*row.values(), name), row | texts)
     return list(found.values())
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import yaml
 
-from phenorep import contracts, plugins, scores
+from phenorep import contracts, plugins, preparation, scores
 from phenorep.report import tables
 
 ROOT = plugins.ROOT.parent
@@ -121,7 +121,8 @@ def encoders(files: dict) -> list[dict]:
     Returns
     -------
     list of dict
-        ``dataset, samples, method, recipe, channels, trained_on, versions``: text, one row per encoder of a method.
+        ``dataset, samples, method, recipe, channels, intensity_max, trained_on, versions``: text, one row per encoder of a
+        method.
     """
     found: dict[tuple, dict] = {}
     for entry in tables.at_the_end(files.get("profiles", [])):
@@ -132,6 +133,8 @@ def encoders(files: dict) -> list[dict]:
             trained = scores.trained_on_text(encoder) or "nothing"
             row = {key: entry[key] for key in ("dataset", "samples", "method")}
             row |= {key: _text(encoder.get(key)) for key in ("recipe", "channels", "versions")} | {"trained_on": trained}
+            ranges = [entry.get("intensity_max") for entry in encoder.get(preparation.KEY, [])]
+            row["intensity_max"] = _text(list(dict.fromkeys(ranges)))
             found.setdefault(tuple(row.values()), row)
     return list(found.values())
 

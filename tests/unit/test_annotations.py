@@ -54,5 +54,5 @@ def test_a_missing_column_gets_a_suggestion(samples, tmp_path):
 
 
 def test_what_is_no_table_is_named(tmp_path):
-    with pytest.raises(UserError, match="cannot be read as a CSV"):
+    with pytest.raises(UserError, match=r"no such file\. Change 'annotations:'"):
         annotations.read(tmp_path / "none.csv")

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from phenorep import contracts, imported, inventory, loaddata, plugins, profiles
+from phenorep import contracts, feature_values, imported, inventory, plugins, profiles
 from phenorep.datasets import features as module
 from phenorep.errors import UserError
 from phenorep.planning import Plan
@@ -78,7 +78,7 @@ def test_wells_become_embeddings(wells, name):
 
 
 def test_one_row_group_per_plate_whatever_the_order_of_the_rows(wells, monkeypatch):
-    monkeypatch.setattr(loaddata, "_CELLS_AT_ONCE", 6)  # two rows at once
+    monkeypatch.setattr(feature_values, "_CELLS_AT_ONCE", 6)  # two rows at once
     wells.table["Cells_Area"] = np.arange(12.0)
     wells.table = wells.table.iloc[[11, 0, 1, 7, 2, 3, 4, 8, 5, 6, 9, 10]]
     for name in ("wells.csv", "wells.parquet"):
@@ -151,33 +151,38 @@ def test_only_plain_numeric_columns_are_features(wells, capsys):
     wells.table["Comment"] = "seen"
     wells.table["Mixed"] = [*range(11), "n.d."]
     wells.table["Flag"] = [True, False] * 6
-    names = ["Cells_Area", "Cells_Texture", "Nuclei_Area", "Dose"]
+    names = ["Cells_Area", "Cells_Texture", "Nuclei_Area"]
     for name in ("wells.csv", "wells.parquet"):
         wells.table["Mixed"] = wells.table["Mixed"].astype(str)
         table, about = wells.made(name, rename={"Renamed": "Metadata_Dose"})
         assert about["blocks"]["imported"]["names"] == names
+        assert about["blocks"]["imported"]["bookkeeping"] == ["Dose"]
         assert table["Metadata_Dose"].tolist() == list(range(12))
         assert table["Label_Count"].tolist() == list(range(12))
         assert {"Metadata_Count", "Metadata_Row", "Split_fold0"} <= set(table)
         said = capsys.readouterr().out
-        assert "4 columns hold text and are no features: moa, Comment, Mixed, Flag" in said
-        assert "Taken as features, since they are numeric: Dose." in said
+        assert "(4): text: moa, Comment; numbers but for text ('n.d.' in row 13): Mixed; truth values: Flag" in said
+        notes = [note for note in about["notes"] if "not taken" not in note["text"]]
+        texts = [note["text"] for note in notes]
+        assert ["no features (1): Dose." in text for text in texts] == [True, False]
+        assert notes[1]["check"]
+        assert "Leave cells without a number empty" in texts[1]
 
 
 def test_gaps_are_left_out_or_filled_and_said(wells):
     wells.table = pd.concat([wells.table.assign(Metadata_Plate=f"P{number}") for number in range(40)], ignore_index=True)
     wells.table["Metadata_Site"] = np.arange(len(wells.table)) // 6 % 2
     count = len(wells.table)
-    for name in ("Seldom", "Often", "Plate"):
+    for name in ("Seldom", "Often", "Once"):
         wells.table[name] = np.random.default_rng(1).normal(size=count)
     wells.table["Constant"] = 0.1
     wells.table["Empty"] = np.nan
     wells.table.loc[[0, 20], "Seldom"] = [np.nan, np.inf]
     wells.table.loc[range(0, count, 50), "Often"] = -np.inf
-    wells.table.loc[wells.table["Metadata_Plate"] == "P3", "Plate"] = np.nan
+    wells.table.loc[wells.table["Metadata_Plate"] == "P3", "Once"] = np.nan
     table, about = wells.made()
     block = about["blocks"]["imported"]
-    assert block["left_out"] == ["Often", "Plate", "Constant", "Empty"]
+    assert block["left_out"] == ["Often", "Once", "Constant", "Empty"]
     assert block["filled"] == {"Seldom": 2}
     column = f"imported_{block['names'].index('Seldom'):04d}"
     own = wells.table.loc[wells.table["Metadata_Plate"] == "P0", "Seldom"]
@@ -213,7 +218,7 @@ def test_messages_say_what_to_change(wells):
     assert "negative_control: no row of" in wells.refusal(negative_control={"Metadata_Compound": "water"})
     assert "unknown key 'intensity_max'" in wells.refusal(intensity_max=255)
     wells.table.loc[4, "Metadata_Well"] = ""
-    assert "row 5 has no Metadata_Well" in wells.refusal()
+    assert "row 6 has no Metadata_Well" in wells.refusal()
     wells.table = wells.table.drop(columns=["Metadata_Well"])
     assert "rename: {theirs: Metadata_Well}" in wells.refusal()
     wells.table = wells.table[["Metadata_Plate", "moa"]].assign(Metadata_Well="A01")

@@ -101,15 +101,16 @@ def test_bit_depth_of_the_majority_counts(plate):
 def test_a_long_list_is_cut(plate):
     big = pd.concat([plate.table] * 6, ignore_index=True)
     big["Metadata_Site"] = [str(number) for number in range(30)]
-    big["FileName_DNA"] = "none.tif"
+    for channel in CHANNELS:
+        big[f"FileName_{channel}"] = [f"none{number}_{channel}.tif" for number in range(30)]
     plate.module.fields = lambda config, plate, resources: big
     with pytest.raises(UserError, match=r"\.\.\. and 10 more") as caught:
         make(plate)
-    assert str(caught.value).count("no such file") == 20
+    assert str(caught.value).count("_DNA.tif: There is no such file") == 20
 
 
 def test_nothing_left_is_an_error_even_with_exclude(plate):
-    plate.table["FileName_DNA"] = "none.tif"
+    plate.table["FileName_DNA"] = [f"none{number}.tif" for number in range(5)]
     with pytest.raises(UserError, match=r"none of its 5 fields can be used\..*no such file"):
         make(plate, "exclude")
 
@@ -154,3 +155,39 @@ def test_names_that_become_file_names():
     for text in ("", "..", "a/b", "../a", ".hidden", "-x", "a b", "a..b", "Plätte", "x" * 101, "a\n"):
         with pytest.raises(UserError, match=r"x\.csv: .* cannot be the name of a plate"):
             fields.check_name(text, "plate", "x.csv")
+
+
+def test_a_file_that_is_named_for_two_channels_is_refused(plate):
+    plate.table.loc[2, "FileName_Actin"] = "A03_DNA.tif"
+    for mode in ("stop", "exclude"):
+        with pytest.raises(UserError, match=r"A03_DNA\.tif: is named for the channels DNA and Actin of .*well A03, site 1"):
+            make(plate, mode)
+
+
+def test_a_file_that_is_named_for_several_fields_is_refused(plate):
+    plate.table.loc[[1, 3], "FileName_DNA"] = "A01_DNA.tif"
+    with pytest.raises(UserError, match=r"A01_DNA\.tif: is named for 3 fields of view, in DNA: .*A01, .*A02, .*A04"):
+        make(plate)
+
+
+def test_a_file_that_all_wells_name_is_refused_however_its_path_is_spelt(plate):
+    plate.table["FileName_Actin"] = "A01_Actin.tif"
+    plate.table.loc[1:, "PathName_Actin"] = str(plate.folder / "x" / "..")
+    with pytest.raises(UserError, match=r"A01_Actin\.tif: is named for 5 fields of view, in Actin: .* and 2 more"):
+        make(plate)
+
+
+def test_a_file_that_shows_two_things_in_two_fields_is_refused(plate):
+    plate.table.loc[4, "FileName_Actin"] = "A01_DNA.tif"
+    with pytest.raises(UserError, match=r"A01_DNA\.tif: is named for 2 fields of view, in DNA and Actin: .*A01, .*A05"):
+        make(plate)
+
+
+def test_equal_images_in_files_of_their_own_are_fields_of_their_own(plate):
+    assert len({path.read_bytes() for path in plate.folder.glob("*.tif")}) == 1
+    assert len(make(plate)) == 5
+
+
+def test_fields_may_lack_images_without_sharing_them(plate):
+    plate.table.loc[[0, 1], "FileName_DNA"] = ""
+    assert (make(plate, "exclude")["Problem"] != "").tolist() == [True, True, False, False, False]

@@ -182,3 +182,45 @@ def test_no_setting_is_hidden():
         "smoothing",
         "size",
     }
+
+
+@pytest.mark.parametrize(
+    ("keys", "threads"),
+    [
+        ({"on_bad_image": "exclude"}, 2),
+        ({"illumination": {"smoothing": "none"}}, 1),
+        ({"illumination": {"method": "background", "block_size": 20, "smoothing": "none"}}, 1),
+    ],
+)
+def test_pixels_above_the_largest_value_are_refused_whatever_is_corrected(tmp_path, keys, threads):
+    plate = make_plate(tmp_path, count=3, size=(40, 50), per_field=1)
+    table, about = contracts.read_table(plate.fields, "fields"), contracts.about(plate.fields)
+    image = readers.read(plate.image(2, "DNA"))
+    image[:4] = 4095  # saturated
+    image[0, :50] = 16380
+    tifffile.imwrite(plate.image(2, "DNA"), image)
+    for limit in (None, 16380, 65535):
+        contracts.write_table(table, plate.fields, "fields", about | {"intensity_max": limit})
+        illumination.make(plate.fields, keys, 1, plate.illumination)
+    contracts.write_table(table, plate.fields, "fields", about | {"intensity_max": 4095})
+    for threads in (1, 2):
+        says = (
+            r"2_DNA\.tif: 2\.5 % of its pixels are above 'intensity_max: 4095', the largest is 16380\. .* 16383 if it has 14"
+        )
+        with pytest.raises(UserError, match=says):
+            illumination.make(plate.fields, keys, threads, tmp_path / "none.npz")
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_values_that_may_be_shifted_are_said(tmp_path, capsys):
+    plate = make_plate(tmp_path, count=2, size=(40, 50), per_field=1)
+    table, about = contracts.read_table(plate.fields, "fields"), contracts.about(plate.fields)
+    contracts.write_table(table, plate.fields, "fields", about | {"intensity_max": None})
+    illumination.make(plate.fields, {}, 1, plate.illumination)
+    assert "32768" not in capsys.readouterr().out
+    for number in range(2):
+        image = readers.read(plate.image(number, "DNA"))
+        image[20:] += 8192  # of more than 12 bits: the reader alone cannot tell
+        tifffile.imwrite(plate.image(number, "DNA"), image + np.uint16(32768))
+    illumination.make(plate.fields, {}, 1, plate.illumination)
+    assert "the grey values of DNA are from 32768 upwards, in the mean" in capsys.readouterr().out

@@ -1,46 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 
-from phenorep import contracts, fields, platemap, plugins
+from phenorep import contracts, fields, platemap
 from phenorep.datasets import table as module
 from phenorep.errors import UserError
-
-
-def configure(**keys):
-    return plugins.configure(module.Config, keys, "datasets: mine")
+from tests.unit.made_screen import WELLS, configure, make_screen, with_map
 
 
 @pytest.fixture
 def screen(tmp_path):
-    """Two plates of three wells with two fields each, as a LoadData table beside a folder of images."""
-    rows = []
-    for plate in ("Week1_01", "Week2_02"):
-        (tmp_path / "images" / plate).mkdir(parents=True)
-        for well, compound, concentration in (("A1", "DMSO", "0"), ("b02", "taxol", "0.3"), ("C03", "NA", "")):
-            for site in ("1", "2"):
-                row = {"Metadata_Plate": plate, "Metadata_Well": well, "Metadata_Site": site, "Metadata_Compound": compound}
-                row |= {"Metadata_Concentration": concentration, "Metadata_Batch": plate[:5], "Count_Cells": "7"}
-                for channel in ("DNA", "Actin"):
-                    name = f"{well}_s{site}_{channel}.tif"
-                    tifffile.imwrite(tmp_path / "images" / plate / name, np.ones((6, 8), np.uint16))
-                    row |= {f"FileName_{channel}": name, f"PathName_{channel}": f"images/{plate}"}
-                rows.append(row)
-    return Screen(tmp_path, pd.DataFrame(rows))
-
-
-class Screen:
-    def __init__(self, folder, table):
-        self.folder, self.table = folder, table
-
-    def save(self, name="plates.csv"):
-        path = self.folder / name
-        self.table.to_parquet(path) if name.endswith("parquet") else self.table.to_csv(path, index=False)
-        return str(path)
-
-    def fields(self, plate="Week1_01", name="plates.csv", **keys):
-        return module.fields(configure(table=self.save(name), **keys), plate, self.folder)
+    return make_screen(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["plates.csv", "plates.csv.gz", "plates.parquet"])
@@ -73,7 +43,8 @@ def test_numbers_in_a_parquet_become_text(screen):
 def test_channels_images_and_rename(screen):
     screen.table = screen.table.rename(columns={"Metadata_Compound": "drug", "FileName_DNA": "Image_FileName_DNA"})
     moved = screen.folder / "moved"
-    table = screen.fields(channels=["Actin", "DNA"], images=str(moved), rename={"drug": "Metadata_Compound"})
+    keys = {"images": str(moved), "rename": {"drug": "Metadata_Compound"}, "plates": ["Week1_01"]}
+    table = screen.fields(channels=["Actin", "DNA"], **keys)
     assert contracts.channels_of(table.columns) == ["Actin", "DNA"]
     assert set(table["PathName_Actin"]) == {str(moved)}
     assert table.loc[2, "Metadata_Compound"] == "taxol"
@@ -83,10 +54,10 @@ def test_channels_images_and_rename(screen):
 def test_paths_absolute_windows_and_absent(screen):
     screen.table["PathName_DNA"] = str(screen.folder / "images" / "Week1_01")
     screen.table["PathName_Actin"] = "images\\Week1_01"
-    table = screen.fields()
+    table = screen.fields(plates=["Week1_01"])
     assert set(table["PathName_DNA"]) == set(table["PathName_Actin"]) == {str(screen.folder / "images" / "Week1_01")}
     screen.table = screen.table.drop(columns=["PathName_DNA"])
-    assert set(screen.fields()["PathName_DNA"]) == {str(screen.folder)}
+    assert set(screen.fields(plates=["Week1_01"])["PathName_DNA"]) == {str(screen.folder)}
 
 
 def test_controls_and_batches(screen):
@@ -127,16 +98,6 @@ def test_labels_of_numbers_and_of_classes(screen):
     assert table["Label_Quality"].tolist() == ["normal", ""] * 3
 
 
-def with_map(screen, rows, columns=("Metadata_Well", "Metadata_Compound", "Metadata_Dose")):
-    screen.table = screen.table.drop(columns=["Metadata_Compound", "Metadata_Concentration"], errors="ignore")
-    path = screen.folder / "map.csv"
-    pd.DataFrame(rows, columns=list(columns)).to_csv(path, index=False)
-    return str(path)
-
-
-WELLS = [["A01", "DMSO", "0"], ["B2", "taxol", "1"], ["C03", "nocodazole", "2"]]
-
-
 def test_a_plate_map_is_joined_by_well(screen):
     path = with_map(screen, WELLS)
     table = screen.fields(plate_map=path, negative_control={"Metadata_Compound": "DMSO"})
@@ -165,59 +126,6 @@ def test_a_plate_map_naming_a_well_without_images(screen):
     table = contracts.read_table(screen.folder / "out.parquet", "fields")
     assert table.loc[table["Problem"] != "", "Metadata_Well"].tolist() == ["D04"]
     assert len(table) == 7
-
-
-def test_names_are_in_one_spelling_in_all_tables(screen):
-    rows = [[plate, *well] for plate in ("week1_01", "week2_02") for well in WELLS]
-    rows[3][2] = "dmso\u200b"
-    path = with_map(screen, rows, ("Metadata_Plate", "Metadata_Well", "Metadata_Compound", "Metadata_Dose"))
-    keys = {"plate_map": path, "negative_control": {"Metadata_Compound": "dmso"}}
-    with pytest.raises(
-        UserError, match=r"map\.csv: Metadata_Compound: 'DMSO' \(1 row\) and 'dmso.u200b' \(1\) differ only in"
-    ):
-        screen.fields(**keys)
-    for plate in ("Week1_01", "Week2_02"):
-        table = screen.fields(plate, **keys, names="folded")
-        assert table["Metadata_Compound"].tolist()[::2] == ["DMSO", "taxol", "nocodazole"]
-        assert table["Metadata_Control"].tolist()[::2] == ["negative", "", ""]
-    # Kept apart, the rule names one of them, as it is seen; plates that are spelt in two ways are two.
-    with pytest.raises(UserError, match=r"map\.csv .* has no plate 'week1_01'"):
-        screen.fields(**keys, names="distinct")
-
-
-def test_a_rule_for_controls_says_what_differs(screen):
-    path = with_map(screen, WELLS)
-    message = r"no row of .*map\.csv has .*'dmso'.* It has 'DMSO', which differs only in case\."
-    with pytest.raises(UserError, match=message):
-        screen.fields(plate_map=path, negative_control={"Metadata_Compound": "dmso"})
-    screen.table = screen.table.drop(columns=["Metadata_Batch"])
-    with pytest.raises(UserError, match=r"pattern: '\^Month' is not found in 0, 1, 2 \(.*map\.csv, Metadata_Dose\)"):
-        screen.fields(plate_map=path, batch_from={"column": "Metadata_Dose", "pattern": "^Month"})
-    screen.table["Metadata_Batch"] = "b"
-    path = with_map(
-        screen, [[*well, "vehicle"] for well in WELLS], ("Metadata_Well", "Metadata_Compound", "x", "Metadata_Control")
-    )
-    with pytest.raises(UserError, match=r"map\.csv: Metadata_Control: 'vehicle' is neither"):
-        screen.fields(plate_map=path)
-
-
-def test_doses_of_a_plate_map(screen):
-    table = screen.fields(plate_map=with_map(screen, [["A01", "DMSO", ""], ["B2", "taxol", "1.0"], ["C03", "x", "2"]]))
-    np.testing.assert_array_equal(table["Metadata_Dose"], [np.nan, np.nan, 1, 1, 2, 2])
-    # On a plate that lacks the well the column is of the same type: plates become one table.
-    screen.table = screen.table[(screen.table["Metadata_Plate"] == "Week1_01") | (screen.table["Metadata_Well"] != "A1")]
-    path = with_map(screen, [["A01", "DMSO", ""], ["B2", "taxol", "1.0"], ["C03", "x", "2"]])
-    for plate in ("Week1_01", "Week2_02"):
-        assert screen.fields(plate, plate_map=path)["Metadata_Dose"].dtype == np.float64
-
-
-@pytest.mark.parametrize("name", ["plates.csv", "plates.parquet"])
-def test_concentrations_kept_in_32_bits(screen, name):
-    values = pd.to_numeric(screen.table["Metadata_Concentration"]).astype(np.float32)
-    screen.table["Metadata_Concentration"] = values if name.endswith("parquet") else values.astype(float)
-    table = screen.fields(name=name, negative_control={"Metadata_Concentration": 0.3})
-    assert table["Metadata_Concentration"].tolist()[:4] == [0, 0, 0.3, 0.3]
-    assert table["Metadata_Control"].tolist()[::2] == ["", "negative", ""]
 
 
 @pytest.mark.parametrize(

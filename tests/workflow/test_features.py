@@ -44,7 +44,11 @@ def wells() -> pd.DataFrame:
                 effect[compound % 6] = 4
             noise = rng.normal(0, 1, 6)
             values = [*rng.normal(0, 100, 2), *(effect + noise)]
-            rows.append(row | {f"Cells_{index}": value for index, value in enumerate(values)} | {"Constant": 1.5})
+            rows.append(
+                row
+                | {f"Cells_{index}": value for index, value in enumerate(values)}
+                | {"Constant": 1.5, "Image_Group_Index": len(rows)}
+            )
     return pd.DataFrame(rows)
 
 
@@ -83,6 +87,8 @@ def test_costs_and_page_of_a_run_without_images(run):
     assert "none: features computed elsewhere" in page
     assert '<b class="leak">not known</b>' in page  # what the labels showed that the features' encoder was trained on
     assert "Constant" in page
+    assert '<td class="text">Image_Group_Index</td>' in page
+    assert "bookkeeping by the column&#39;s name, and no features (1): Image_Group_Index" in page
     for absent in ("montage", "Illumination", "real images", "Missing from this page"):
         assert absent not in page, absent
 
