@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.segmentation [--data FOLDER] [--fields 60] [--diameter 10 80]`` searches, as the native engine does
 
-- BBBC039 (real, with masks): F1 of objects at an intersection over union of 0.7, and its mean over 0.5 to 0.95 [0]; true
-  nuclei that are missed (no object above 0.5), split (two objects lie in one) or merged (one object holds two);
+- BBBC039 (real, with masks): F1 of objects at an intersection over union of 0.5 and of 0.7, and its mean over 0.5 to
+  0.95 [0]; true nuclei that are missed (no object above 0.5), split (two objects lie in one) or merged (one holds two);
 - a screen that phenorep draws (with masks): the same;
 - BBBC005 (drawn by others, with numbers of cells): the error of counts at each blur;
 - BBBC013 (real, without truth): nuclei of a field, and the share of them that touch the border.
@@ -59,7 +59,7 @@ class Field:
 # -- the sets ----------------------------------------------------------------------------------------------------------
 
 
-def of_bbbc039(data: Path, folder: Path, limit: int) -> Iterator[Field]:
+def of_bbbc039(data: Path, folder: Path, limit: int) -> Iterator[Field]:  # noqa: ARG001
     """Fields of many plates and places: their light is left as it is."""
     counts = pd.read_csv(data / "bbbc039" / "counts.csv").sort_values("file")[:limit]
     for name, count in counts.itertuples(index=False):
@@ -82,7 +82,7 @@ def of_bbbc013(data: Path, folder: Path, limit: int) -> Iterator[Field]:
         yield Field(image)
 
 
-def of_simulated(data: Path, folder: Path, limit: int) -> Iterator[Field]:
+def of_simulated(data: Path, folder: Path, limit: int) -> Iterator[Field]:  # noqa: ARG001
     """Fields without artefacts of a screen as the demonstration has it."""
     config = plugins.configure(simulated.Config, SCREEN, "simulated")
     plate = simulated.plates(config)[0]
@@ -150,7 +150,8 @@ def measure(searched: list[tuple[Field, np.ndarray]]) -> dict[str, float]:
         matches = [agreement.Matches.of(*pair) for pair in masked]
         true = sum(match.counts[0] for match in matches)
         parts = np.sum([divided(labels, truth) for truth, labels in masked], axis=0)
-        row |= {"F1 0.7": agreement.f1(matches, 0.7), "F1 mean": np.mean([agreement.f1(matches, iou) for iou in IOUS])}
+        row |= {f"F1 {iou}": agreement.f1(matches, iou) for iou in (0.5, 0.7)}
+        row |= {"F1 mean": np.mean([agreement.f1(matches, iou) for iou in IOUS])}
         row["missed"] = 1 - sum(int(match.matched(0.5).sum()) for match in matches) / true
         row |= {"split": parts[0] / true, "merged": parts[1] / true}
     groups: dict[str, list[tuple[int, int]]] = {}
@@ -171,7 +172,9 @@ def compare(searched: list[Field], keys: dict) -> pd.DataFrame:
     """A row for each threshold, declumping and treatment of the border; `keys` are the same for all of them."""
     rows = []
     for threshold, (name, declump) in itertools.product(THRESHOLDS, DECLUMPS.items()):
-        chosen = preprocessing.settings({"nuclei": {"border": "keep", "threshold": threshold, **declump, **keys}}).nuclei_settings
+        chosen = preprocessing.settings(
+            {"nuclei": {"border": "keep", "threshold": threshold, **declump, **keys}}
+        ).nuclei_settings
         kept = [(field, find_nuclei(field.image, chosen)) for field in searched]
         for border, pairs in (("keep", kept), ("drop", [(field, without_border(labels)) for field, labels in kept])):
             rows.append({"threshold": threshold, "declump": name, "border": border, **measure(pairs)})

@@ -86,9 +86,9 @@ def test_holes_are_filled_unless_asked_not_to():
 
 def test_size_and_border_decide_what_is_kept():
     image = soft((120, 120), [(40, 40), (80, 85), (0, 90)], 9, 3000, 200) + soft((120, 120), [(20, 80)], 4, 3000, 0)
-    assert nuclei(image).max() == 2
-    assert nuclei(image, border="keep").max() == 3
-    assert nuclei(image, diameter=(4, 80)).max() == 3
+    assert nuclei(image).max() == 3
+    assert nuclei(image, border="drop").max() == 2
+    assert nuclei(image, diameter=(4, 80)).max() == 4
     assert nuclei(image, diameter=(19, 30)).max() == 0
 
 
