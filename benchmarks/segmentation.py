@@ -1,6 +1,6 @@
 """How well nuclei are found, by threshold and declumping: what the defaults of ``preprocess: nuclei:`` are chosen by.
 
-``python -m benchmarks.segmentation [--data FOLDER] [--fields 60] [--diameter 10 80]`` searches, as the native engine does
+``python -m benchmarks.segmentation [--data FOLDER] [--fields 60] [--diameter 10 80] [--contrast 4]`` searches, as the native engine does
 
 - BBBC039 (real, with masks): F1 of objects at an intersection over union of 0.5 and of 0.7, and its mean over 0.5 to
   0.95 [0]; true nuclei that are missed (no object above 0.5), split (two objects lie in one) or merged (one holds two);
@@ -188,10 +188,12 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--fields", type=int, default=60, help="at most so many of each set")
     parser.add_argument("--diameter", type=int, nargs=2, help="smallest and largest in pixels; default: the configuration's")
+    parser.add_argument("--contrast", type=float, help="minimum_contrast; default: the configuration's")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "output")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    keys = {"diameter": arguments.diameter} if arguments.diameter else {}
+    given = {"diameter": arguments.diameter, "minimum_contrast": arguments.contrast}
+    keys = {key: value for key, value in given.items() if value is not None}
     for name in arguments.sets:
         with tempfile.TemporaryDirectory() as folder:
             searched = list(SETS[name](arguments.data, Path(folder), arguments.fields))

@@ -23,8 +23,8 @@ class Config:
     # to `size` (bicubic) where that is given too, so that all plates give samples of one size
     size_um: float | None = None
     edge: Literal["drop", "pad"] = "drop"  # nuclei whose window leaves the field: without them, or filled up with 0
-    # drop: without nuclei that touch the field's border, since a part of them is missing. keep: a sample of each nucleus that
-    # is counted, where `edge: pad` fills up its window
+    # drop: without nuclei that touch the field's border, since a part of them is missing. keep: a sample of each one that is
+    # counted, where `edge: pad` fills up its window
     border: Literal["drop", "keep"] = "drop"
     # mask: other nuclei become 0, so that a sample shows one nucleus; in all channels, so what lies over or under a
     # neighbour's nucleus is lost too (its cytoplasm beyond the nucleus stays)

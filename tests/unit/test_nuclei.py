@@ -30,11 +30,24 @@ def test_eccentricity_of_an_ellipse():
     assert len(nuclei.measure(np.zeros((5, 5), np.int32))) == 0
 
 
-def test_nuclei_at_the_border_are_marked():
+def at_each_side():
+    """Four nuclei that touch a side of the image each, and two that lie one pixel from it."""
     labels = np.zeros((40, 50), np.int32)
     for number, (y, x) in enumerate([(0, 10), (35, 20), (10, 0), (20, 45), (1, 30), (34, 44)], start=1):
         labels[y : y + 5, x : x + 5] = number
-    assert nuclei.measure(labels)["Touches_Border"].tolist() == [True, True, True, True, False, False]
+    return labels
+
+
+def test_nuclei_at_the_border_are_marked():
+    assert nuclei.measure(at_each_side())["Touches_Border"].tolist() == [True, True, True, True, False, False]
+
+
+def test_nuclei_without_labels_are_marked_by_their_boxes():
+    labels = at_each_side()
+    measured = nuclei.measure(labels)
+    exported = nuclei._exported(measured.drop(columns="Touches_Border"), labels.shape)
+    assert exported["Touches_Border"].tolist() == measured["Touches_Border"].tolist()
+    assert not nuclei._exported(measured[["Nucleus", "AreaShape_Area"]], labels.shape)["Touches_Border"].any()
 
 
 @pytest.mark.parametrize(("bits", "size"), [(8, (120, 150)), (12, (121, 153)), (16, (120, 150))])

@@ -154,6 +154,18 @@ def test_published_masks_are_matched(shared_data):
     assert 2 * hits / (found + true) > 0.9
 
 
+def test_counts_need_the_nuclei_at_the_border(shared_data):
+    rows = list(csv.DictReader((shared_data / "bbbc005" / "labels.csv").open()))
+    sharp = [row for row in rows if (row["blur"], row["stain"]) == ("1", "1")][::3]
+    errors = {"keep": [], "drop": []}
+    for row in sharp:
+        image = readers.read(shared_data / "bbbc005" / "images" / row["file"]).astype(np.float32) / 255
+        for border, wrong in errors.items():
+            wrong.append(abs(int(segmentation.find_nuclei(image, Segmentation(border=border)).max()) - int(row["count"])))
+    assert Segmentation().border == "keep"
+    assert np.mean(errors["keep"]) < 1 < np.mean(errors["drop"]) / 5
+
+
 def test_a_real_plate_has_a_plausible_number_of_nuclei(shared_data):
     for well in ("01-A-01", "48-D-12", "96-H-12"):
         image = readers.read(shared_data / "bbbc013" / f"Channel2-{well}.tif").astype(np.float32) / 255
