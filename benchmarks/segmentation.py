@@ -1,6 +1,7 @@
 """How well nuclei are found, by threshold and declumping: what the defaults of ``preprocess: nuclei:`` are chosen by.
 
-``python -m benchmarks.segmentation [--data FOLDER] [--fields 60] [--diameter 10 80] [--contrast 4]`` searches, as the native engine does
+``python -m benchmarks.segmentation [--data FOLDER] [--fields 60] [--diameter 10 80] [--contrast 4]`` searches, as the native
+engine does
 
 - BBBC039 (real, with masks): F1 of objects at an intersection over union of 0.5 and of 0.7, and its mean over 0.5 to
   0.95 [0]; true nuclei that are missed (no object above 0.5), split (two objects lie in one) or merged (one holds two);
@@ -144,7 +145,8 @@ def divided(labels: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
 def measure(searched: list[tuple[Field, np.ndarray]]) -> dict[str, float]:
     """Figures of a way to find nuclei, over all fields that it searched."""
     row = {"nuclei": float(np.mean([_number(labels) for _, labels in searched]))}
-    row["at border"] = sum(len(holes.at_border(labels)) - 1 for _, labels in searched) / (row["nuclei"] * len(searched))
+    touching = sum(int(np.count_nonzero(holes.at_border(labels))) for _, labels in searched)
+    row["at border"] = touching / max(row["nuclei"] * len(searched), 1)
     masked = [(field.labels, labels) for field, labels in searched if field.labels is not None]
     if masked:
         matches = [agreement.Matches.of(*pair) for pair in masked]
