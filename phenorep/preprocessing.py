@@ -52,7 +52,7 @@ class Segmentation:
     diameter: tuple[int, int] = (10, 80)  # pixels; what is smaller or larger is no nucleus
     # minimum_cross_entropy follows soft edges: F1 at an overlap of 0.7 is 0.85 on BBBC039 (otsu: 0.83) and 0.94 on the
     # simulated screen (0.67). But it cuts noise in two where a field has a single nucleus (BBBC005: 66 in place of 1). With
-    # `minimum_contrast: 8` it does not, and fields far out of focus are lost
+    # `minimum_contrast: 8` it does not, but some fields that are out of focus or glow then have no nuclei
     threshold: Literal["otsu", "minimum_cross_entropy"] = "otsu"
     threshold_scope: Literal["global", "adaptive"] = "global"  # adaptive: follows a background that is uneven still
     adaptive_window: int = 50  # pixels: side of the blocks that get thresholds of their own; at most half a field's side
