@@ -66,7 +66,7 @@ class Segmentation:
     # What shows that two nuclei touch. intensity where light gathers in their middle, and `diameter` begins near their size:
     # from 10 pixels on it splits 29 % of the nuclei of BBBC039 (shape 6 %), from 15 pixels on 3 % (shape 1 %)
     declump: Literal["shape", "intensity", "none"] = "shape"
-    # Along what they are cut apart; default: as declump. intensity after shape cuts truer (F1 at 0.7 on BBBC039 0.87 for 0.83)
+    # Along what they are cut apart; default: as declump. intensity after shape cuts truer (BBBC039: F1 at 0.7 0.87 for 0.83)
     # and counts worse (wrong by 9.3 nuclei a field for 4.6)
     divide: Literal["shape", "intensity"] | None = None
     declump_smoothing: int | None = None  # width in pixels of the filter before peaks are sought; default: from diameter
