@@ -26,7 +26,7 @@ def nuclei(dataset: str, plate: str) -> dict[str, int]:
         border = np.unique(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
         own = found[found["Field"] == number]
         hit = mask[own["Location_Center_Y"].round().astype(int), own["Location_Center_X"].round().astype(int)]
-        # Nuclei cut by the border are dropped on purpose: neither finding nor missing them counts.
+        # Too little of a nucleus that the border cuts may be left: neither finding nor missing it counts.
         counts["true"] += len(np.setdiff1d(mask, [0, *border]))
         counts["found"] += int((~np.isin(hit, border[border > 0])).sum())
         counts["right"] += len(np.setdiff1d(hit, [0, *border]))

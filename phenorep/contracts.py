@@ -28,7 +28,7 @@ from phenorep.writing import replacing
 FIELD = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 REQUIRED = {
     "fields": (*FIELD, "Problem"),
-    "nuclei": (*FIELD, "Nucleus", "Location_Center_X", "Location_Center_Y", "AreaShape_Area"),
+    "nuclei": (*FIELD, "Nucleus", "Location_Center_X", "Location_Center_Y", "AreaShape_Area", "Touches_Border"),
     "measurements": (*FIELD, "Field", "Nucleus"),
     "field_quality": (*FIELD, "Problem", "Count_Nuclei"),
     "samples": (*FIELD, "Sample"),

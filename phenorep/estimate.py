@@ -240,7 +240,7 @@ class _Run:
         images = pd.DataFrame({"Height": [height], "Width": [width]})
         side = 100  # a grid of so many nuclei along each side: their share whose window lies inside
         y, x = np.divmod(np.arange(side**2), side)
-        nuclei = pd.DataFrame({"Image": 0, "Nucleus": np.arange(side**2) + 1})
+        nuclei = pd.DataFrame({"Image": 0, "Nucleus": np.arange(side**2) + 1, "Touches_Border": False})
         nuclei["Location_Center_Y"], nuclei["Location_Center_X"] = (y + 0.5) / side * height, (x + 0.5) / side * width
         windows = len(module.windows(config, images, nuclei, about))
         each = windows / side**2 * one.cells if "nuclei" in module.NEEDS else windows

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from phenorep import blas, contracts, masks, parallel
 from phenorep.errors import UserError
-from phenorep.imaging import cellprofiler, illumination, intensity, quality
+from phenorep.imaging import cellprofiler, holes, illumination, intensity, quality
 from phenorep.imaging.segmentation import find_nuclei
 from phenorep.preprocessing import settings, stage
 
@@ -29,7 +29,7 @@ def make(inputs, preprocess: dict, threads: int, outputs) -> None:
     outputs
         Paths, as attributes: `nuclei` (one row per nucleus: the field's metadata and labels, `Field`, which is the row of
         the fields table, and what `measure` gives), `masks` (`phenorep.masks`) and `quality` (one row per field:
-        `Count_Nuclei`, the measures of `imaging.quality`, `Problem`).
+        `Count_Nuclei`, the measures of `imaging.quality`, `Problem`). A nucleus that the border cuts counts in full.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def measure(labels: np.ndarray) -> pd.DataFrame:
     -------
     One row per nucleus: `Nucleus` (its label), `Location_Center_X/Y` (pixels; the centre of the upper left pixel is 0, 0),
     `AreaShape_Area` (pixels), `AreaShape_Eccentricity` (0 round to 1 a line: of the ellipse of the same second moments),
-    `AreaShape_BoundingBoxMinimum_X/Y` and ``...Maximum_X/Y`` (the maximum is the first pixel outside).
+    `AreaShape_BoundingBoxMinimum_X/Y` and ``...Maximum_X/Y`` (the maximum is the first pixel outside), `Touches_Border`
+    (whether it has a pixel at the image's border: a part of it may be missing).
     """
     y, x = np.nonzero(labels)
     numbers = labels[y, x]
@@ -117,6 +118,8 @@ def measure(labels: np.ndarray) -> pd.DataFrame:
     root = np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
     major, minor = (yy + xx) / 2 + root, np.maximum((yy + xx) / 2 - root, 0)
     boxes = ndimage.find_objects(labels)
+    touching = np.zeros(len(area) + 1, bool)
+    touching[holes.at_border(labels)] = True
     return pd.DataFrame(
         {
             "Nucleus": np.arange(1, len(area) + 1),
@@ -128,8 +131,22 @@ def measure(labels: np.ndarray) -> pd.DataFrame:
             "AreaShape_BoundingBoxMinimum_Y": np.array([box[0].start for box in boxes], np.int64),
             "AreaShape_BoundingBoxMaximum_X": np.array([box[1].stop for box in boxes], np.int64),
             "AreaShape_BoundingBoxMaximum_Y": np.array([box[0].stop for box in boxes], np.int64),
+            "Touches_Border": touching[1:],
         }
     )
+
+
+def _exported(table: pd.DataFrame, shape: tuple[int, int]) -> pd.DataFrame:
+    """Nuclei of a pipeline that saves no labels, with `Touches_Border`: by their bounding boxes, where it exports them.
+
+    Without boxes nothing is known, and the pipeline's own setting decides what touches the border.
+    """
+    touching = np.zeros(len(table), bool)
+    for axis, length in zip("YX", shape, strict=True):
+        for end, at in (("Minimum", 0), ("Maximum", length)):
+            if (name := f"AreaShape_BoundingBox{end}_{axis}") in table:
+                touching |= (table[name] == at).to_numpy()
+    return table.assign(Touches_Border=touching)
 
 
 def _field(channels, channel, functions, chosen, intensity_max, results, row):
@@ -145,7 +162,7 @@ def _field(channels, channel, functions, chosen, intensity_max, results, row):
         labels = find_nuclei(intensity.scaled(field[index], functions[index]), chosen.nuclei_settings, share)
     else:
         labels = results.labels(row["Field"], field.shape[1:])
-    nuclei = measure(labels) if labels is not None else results.table(row["Field"])
+    nuclei = measure(labels) if labels is not None else _exported(results.table(row["Field"]), field.shape[1:])
     measures = {}
     for name, image in zip(channels, field, strict=True):
         measures |= quality.measures(image, intensity_max or 2 ** int(row["BitDepth"]) - 1, name)

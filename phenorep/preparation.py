@@ -6,7 +6,7 @@ decides weights, so no training depends on this module.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,7 +88,18 @@ def stated(encoder: str, facts: dict) -> list[Entry]:
             f"{place}: found {str(entries)[:80]}, expected an entry for each sample set. Take a file that phenorep has "
             "written, or remove it and run again."
         )
-    return [plugins.configure(Entry, entry, place) for entry in entries]
+    return [_completed(plugins.configure(Entry, entry, place)) for entry in entries]
+
+
+def _completed(entry: Entry) -> Entry:
+    """The entry with the keys of sample sets that came later than its file, as they would have been then."""
+    if entry.samples is None:
+        return entry
+    named = plugins.names("samples")
+    earlier = [
+        plugins.constants("samples", b["use"]).get("EARLIER", {}) if b.get("use") in named else {} for b in entry.samples
+    ]
+    return replace(entry, samples=[b | {"keys": e | b["keys"]} for b, e in zip(entry.samples, earlier, strict=True)])
 
 
 def settled(encoder: str, entries: Sequence[Entry], given: dict[str, object], remedies: dict[str, str]) -> dict[str, object]:

@@ -9,6 +9,8 @@ import pandas as pd
 from phenorep.errors import UserError
 
 NEEDS = ("nuclei",)
+# What encoders' files mean that were written before a key was there: all nuclei that were found were cut.
+EARLIER = {"border": "keep"}
 _SIZE = 128  # pixels, where a configuration gives no size at all
 
 
@@ -21,6 +23,9 @@ class Config:
     # to `size` (bicubic) where that is given too, so that all plates give samples of one size
     size_um: float | None = None
     edge: Literal["drop", "pad"] = "drop"  # nuclei whose window leaves the field: without them, or filled up with 0
+    # drop: without nuclei that touch the field's border, since a part of them is missing. keep: a sample of each one that is
+    # counted, where `edge: pad` fills up its window
+    border: Literal["drop", "keep"] = "drop"
     # mask: other nuclei become 0, so that a sample shows one nucleus; in all channels, so what lies over or under a
     # neighbour's nucleus is lost too (its cytoplasm beyond the nucleus stays)
     neighbours: Literal["keep", "mask"] = "keep"
@@ -41,7 +46,10 @@ def output_size(config: Config, about: dict) -> tuple[int, int]:
 def windows(config: Config, images: pd.DataFrame, nuclei: pd.DataFrame, about: dict) -> pd.DataFrame:
     """Windows whose middle (pixel ``side // 2``) is the pixel nearest to a nucleus's centre."""
     side = _side(config, about)
-    found = nuclei[["Image", *(name for name in nuclei if name.startswith(("Nucleus", "Location_", "AreaShape_")))]].copy()
+    if config.border == "drop":
+        nuclei = nuclei[~nuclei["Touches_Border"]]
+    kept = (name for name in nuclei if name.startswith(("Nucleus", "Location_", "AreaShape_", "Touches_")))
+    found = nuclei[["Image", *kept]].copy()
     found["Number"] = found["Nucleus"]
     for column, centre in (("Top", "Location_Center_Y"), ("Left", "Location_Center_X")):
         found[column] = np.floor(found[centre] + 0.5).astype(np.int64) - side // 2

@@ -112,9 +112,14 @@ def test_a_mean_of_ours_gives_the_function_of_cellprofilers_own_averaging(cellpr
 
 VARIANTS = {
     "default": {},
-    "intensity": {"declump": "intensity", "threshold": "minimum_cross_entropy", "diameter": [15, 60]},
+    "intensity": {
+        "declump": "intensity",
+        "threshold": "minimum_cross_entropy",
+        "diameter": [15, 60],
+        "border": "drop",
+    },
     "adaptive": {"threshold_scope": "adaptive", "adaptive_window": 100, "divide": "intensity", "low_resolution": False},
-    "kept": {"border": "keep", "declump": "none", "fill_holes": False, "threshold_correction": 0.9},
+    "plain": {"declump": "none", "fill_holes": False, "threshold_correction": 0.9},
 }
 
 
@@ -224,7 +229,7 @@ def test_the_pipelines_open_in_cellprofiler(cellprofiler, tmp_path):
 
     texts = [path.read_text() for path in sorted(pipelines.FOLDER.glob("*.cppipe"))]
     texts += [pipelines.illumination(Illumination(smoothing=smoothing, size=33), (90, 100)) for smoothing in SMOOTHINGS]
-    changed = replace(Segmentation(), declump_smoothing=4, declump_distance=5.5, threshold_bounds=(0.01, 0.9), border="keep")
+    changed = replace(Segmentation(), declump_smoothing=4, declump_distance=5.5, threshold_bounds=(0.01, 0.9), border="drop")
     texts.append(pipelines.nuclei(changed, 4095 / 65535))
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.cppipe").write_text(text)

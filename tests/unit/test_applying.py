@@ -70,7 +70,7 @@ def test_a_table_of_fields_gives_the_numbers_of_the_workflow(made, tmp_path, cap
     assert features(expected).std() > 0.01
     assert contracts.about(tmp_path / "new.parquet") == contracts.about(made.expected)
     said = capsys.readouterr().out
-    assert "samples: nuclei (size 32, edge pad, neighbours keep), as" in said
+    assert "samples: nuclei (size 32, edge pad, border drop, neighbours keep), as" in said
     assert "channels: DNA (here w1), Actin, in the encoder's order, of DNA, Actin" in said
     assert [path.name for path in tmp_path.iterdir()] == ["new.parquet"]
 

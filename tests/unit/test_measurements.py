@@ -151,7 +151,7 @@ def plate(tmp_path_factory):
             write(field, discs(size, inside, RADIUS))
             for number, (y, x) in enumerate(inside, 1):
                 place = fields.loc[field, list(contracts.FIELD)].to_dict()
-                measured = {"Location_Center_X": x, "Location_Center_Y": y, "AreaShape_Area": 150}
+                measured = {"Location_Center_X": x, "Location_Center_Y": y, "AreaShape_Area": 150, "Touches_Border": False}
                 rows.append({**place, "Field": field, "Nucleus": number, **measured})
     nuclei = pd.DataFrame(rows).sort_values(["Field", "Nucleus"], ascending=False, ignore_index=True)
     contracts.write_table(nuclei, folder / "nuclei.parquet", "nuclei")

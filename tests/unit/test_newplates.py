@@ -51,7 +51,7 @@ def test_the_file_states_all_that_decides_features(made):
     assert entry["nuclei"] == preprocessing.stage(chosen, "nuclei")["nuclei"]
     cells, view = entry["samples"]
     assert cells["use"] == "nuclei"
-    assert cells["keys"] == {"size": 32, "size_um": None, "edge": "pad", "neighbours": "keep"}
+    assert cells["keys"] == {"size": 32, "size_um": None, "edge": "pad", "border": "keep", "neighbours": "keep"}
     assert cells["where"] == "AreaShape_Area > 20"
     assert view == {"use": "tiles", "keys": {"size": 24, "overlap": 0, "align": "centre"}, "where": "Nucleus != 2"}
     assert "/" not in json.dumps(entry | {"set": ""}), "a path would make equal encoders differ"
@@ -78,9 +78,10 @@ def test_options_and_config_change_what_is_stated_and_each_difference_is_said(ma
         "WARNING: illumination: smoothing: the encoder was made with gaussian, here none",
         "WARNING: intensity_max: the encoder was made with 4095, here 8190",
         "WARNING: nuclei: diameter: the encoder was made with [9, 40], here [5, 40]",
-        "WARNING: samples: the encoder was made with nuclei (edge pad, neighbours keep, size 32) where AreaShape_Area > 20, "
-        "of these tiles (align centre, overlap 0, size 24) where Nucleus != 2, here nuclei (size 24, edge drop, "
-        "neighbours keep)",
+        "WARNING: samples: the encoder was made with nuclei (border keep, edge pad, neighbours keep, size 32) "
+        "where AreaShape_Area > 20, of these tiles (align centre, overlap 0, size 24) where Nucleus != 2, "
+        "here nuclei (size 24, edge drop, "
+        "border drop, neighbours keep)",
     ]
     assert len(found)
 
@@ -207,10 +208,12 @@ def test_conditions_that_cannot_be_told_here(made, tmp_path, capsys):
     assert "WARNING: samples: the encoder was made with those where abnormality < 0.5" in capsys.readouterr().out
     lacking = restated(made, tmp_path / "lacking.safetensors", with_where("Metadata_Dose > 1"))
     with pytest.raises(
-        UserError, match=r"no column 'Metadata_Dose'.*--samples nuclei:size=32,edge=pad,neighbours=keep cuts"
+        UserError, match=r"no column 'Metadata_Dose'.*--samples nuclei:size=32,edge=pad,border=keep,neighbours=keep cuts"
     ):
         embed(lacking, made.table, tmp_path / "new.parquet")
-    assert len(embed(lacking, made.table, tmp_path / "new.parquet", samples="nuclei:size=32,edge=pad")) == len(found)
+    assert len(embed(lacking, made.table, tmp_path / "new.parquet", samples="nuclei:size=32,edge=pad,border=keep")) == len(
+        found
+    )
 
 
 def test_micrometres_and_pipelines(made, tmp_path, capsys):

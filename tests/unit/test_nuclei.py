@@ -30,11 +30,30 @@ def test_eccentricity_of_an_ellipse():
     assert len(nuclei.measure(np.zeros((5, 5), np.int32))) == 0
 
 
+def at_each_side():
+    """Four nuclei that touch a side of the image each, and two that lie one pixel from it."""
+    labels = np.zeros((40, 50), np.int32)
+    for number, (y, x) in enumerate([(0, 10), (35, 20), (10, 0), (20, 45), (1, 30), (34, 44)], start=1):
+        labels[y : y + 5, x : x + 5] = number
+    return labels
+
+
+def test_nuclei_at_the_border_are_marked():
+    assert nuclei.measure(at_each_side())["Touches_Border"].tolist() == [True, True, True, True, False, False]
+
+
+def test_nuclei_without_labels_are_marked_by_their_boxes():
+    labels = at_each_side()
+    measured = nuclei.measure(labels)
+    exported = nuclei._exported(measured.drop(columns="Touches_Border"), labels.shape)
+    assert exported["Touches_Border"].tolist() == measured["Touches_Border"].tolist()
+    assert not nuclei._exported(measured[["Nucleus", "AreaShape_Area"]], labels.shape)["Touches_Border"].any()
+
+
 @pytest.mark.parametrize(("bits", "size"), [(8, (120, 150)), (12, (121, 153)), (16, (120, 150))])
 def test_nuclei_of_a_plate_are_where_the_truth_says(tmp_path, bits, size):
     # So few fields tell more of the nuclei than of the light.
-    keys = {"nuclei": {"border": "keep"}, "illumination": {"smoothing": "none"}}
-    plate = make_plate(tmp_path, count=4, size=size, bits=bits).prepare(**keys)
+    plate = make_plate(tmp_path, count=4, size=size, bits=bits).prepare(illumination={"smoothing": "none"})
     table = contracts.read_table(plate.nuclei, "nuclei")
     quality = contracts.read_table(plate.quality, "field_quality")
     hit, true = 0, 0

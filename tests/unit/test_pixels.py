@@ -112,7 +112,7 @@ def test_masked_neighbours_are_0_in_all_channels(tmp_path, edge, side):
 
 def test_processes_do_not_change_masked_samples(tmp_path):
     plate = write_plate(tmp_path, [touching()] * 5)
-    one, two = (plate.cut(f"by{n}", size=14, edge="pad", neighbours="mask", threads=n) for n in (1, 2))
+    one, two = (plate.cut(f"by{n}", size=14, edge="pad", border="keep", neighbours="mask", threads=n) for n in (1, 2))
     assert (one.read(np.arange(20)) == two.read(np.arange(20))).all()
 
 
@@ -122,7 +122,7 @@ def test_masks_of_another_run_are_refused(tmp_path):
         with masks.writer(plate.masks) as add:
             add(0, labels)
         with pytest.raises(UserError, match=r"masks.npz: the masks of field 0 .*remove them"):
-            plate.cut(size=8, edge="pad", neighbours="mask")
+            plate.cut(size=8, edge="pad", border="keep", neighbours="mask")
     plate.cut(size=8, edge="pad")
 
 
@@ -159,7 +159,7 @@ def test_neighbours_are_masked_before_a_window_is_resized(tmp_path):
 def test_views_of_views_are_the_same_pixels(tmp_path, side):
     """A tile of a crop, of which some are chosen: each pixel is where the table says it is in the field."""
     plate = write_plate(tmp_path, [touching(), touching()], CHANNELS[:2], bits=8)
-    plate.cut("cells", size=27, edge="pad", neighbours="keep")
+    plate.cut("cells", size=27, edge="pad", border="keep", neighbours="keep")
     tiles = plate.view("tiles", "cells", use="tiles", size=13, overlap=3)
     smaller = plate.view("smaller", "tiles", use="tiles", size=side)
     some = plate.view("some", "smaller", where="Top > 5 and Field == 1")

@@ -21,7 +21,7 @@ SCALINGS = ("range", {"clip": 1500}, "plate")
 def write_plate(folder, channels, bits=12, seed=0):
     """A plate as the workflow's jobs leave it, and its table of fields."""
     plate = made_plate.make_plate(folder, 2, (84, 90), channels, bits, per_field=6, seed=seed).prepare(**SETTINGS)
-    cells = plate.cut("cells", size=32, edge="pad", where="AreaShape_Area > 20")
+    cells = plate.cut("cells", size=32, edge="pad", border="keep", where="AreaShape_Area > 20")
     view = made_plate.sample_paths(folder / "view")
     store.make_view(VIEW, cells, view)
     fields = contracts.read_table(plate.fields, "fields")

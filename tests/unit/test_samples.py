@@ -15,6 +15,7 @@ NUCLEI = pd.DataFrame(
         "Location_Center_Y": [50.2, 1.0, 60.5, 85.0],
         "Location_Center_X": [70.6, 70.0, 16.0, 116.0],
         "AreaShape_Area": [200, 210, 220, 230],
+        "Touches_Border": [False, False, False, False],
         "Metadata_Well": ["A01", "A01", "A02", "A02"],
     }
 )
@@ -45,6 +46,14 @@ def test_nuclei_are_in_the_middle_of_their_window():
     padded = nuclei.windows(nuclei.Config(size=33, edge="pad"), IMAGES, NUCLEI, ABOUT)
     assert padded["Top"].tolist() == [34, -15, 45, 69]
     assert padded["Number"].tolist() == [1, 2, 1, 2]
+
+
+def test_nuclei_at_the_border_are_samples_where_asked_for():
+    cut = NUCLEI.assign(Touches_Border=[False, True, False, False])
+    padded = nuclei.windows(nuclei.Config(size=33, edge="pad"), IMAGES, cut, ABOUT)
+    assert padded[["Image", "Number"]].to_numpy().tolist() == [[0, 1], [1, 1], [1, 2]]
+    kept = nuclei.windows(nuclei.Config(size=33, edge="pad", border="keep"), IMAGES, cut, ABOUT)
+    assert kept["Touches_Border"].tolist() == [False, True, False, False]
 
 
 def test_a_window_that_just_fits_stays():

@@ -102,5 +102,6 @@ def _nuclei(labels: np.ndarray) -> list[dict]:
     for nucleus in np.unique(labels[labels > 0]):
         y, x = np.nonzero(labels == nucleus)
         place = {"Location_Center_X": x.mean(), "Location_Center_Y": y.mean(), "AreaShape_Area": len(x)}
-        found.append({"Nucleus": int(nucleus), **place})
+        touching = min(y.min(), x.min()) == 0 or y.max() == len(labels) - 1 or x.max() == len(labels[0]) - 1
+        found.append({"Nucleus": int(nucleus), **place, "Touches_Border": bool(touching)})
     return found
