@@ -12,7 +12,7 @@ from phenorep.notes import say
 CONCENTRATION, DOSE = "Metadata_Concentration", "Metadata_Dose"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # What R, pandas and spreadsheets write where there is no value; a compound may be called so, a number may not.
-_NONE = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "<na>", "-"})
+_NONE = frozenset({"na", "n/a", "n.a.", "n.d.", "nan", "null", "none", "<na>", "-", "--", "\u2013", "\u2014", "."})
 _UNITS = {"m": 1e6, "mm": 1e3, "um": 1.0, "nm": 1e-3, "pm": 1e-6}  # micromolar in a molar, ...
 _WITH_UNIT = re.compile(r"(?P<number>[\d.,eE+-]+)\s*(?P<unit>[A-Za-zµμ%/]+)")
 

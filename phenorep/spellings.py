@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 import pandas as pd
 
 from phenorep.errors import UserError
-from phenorep.notes import say
+from phenorep.notes import say, warn
 from phenorep.order import natural
 
 POLICIES = ("exact", "folded", "distinct")
@@ -27,6 +27,14 @@ NAMING = tuple(
 _NOT_NAMES = ("Metadata_Well", "Metadata_Site", "Metadata_Concentration", "Metadata_Dose")
 _DASHES = re.compile("[\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 _QUOTES = re.compile("[\u2018\u2019\u201b\u2032\u00b4`]")
+_POINT_ZERO = re.compile(r"(\d+)\.0+")  # of whole numbers that a program has kept as fractions
+# Letters of a Cyrillic keyboard, and the Greek o, that look like Latin ones.
+_ALIKE = str.maketrans(
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03bf\u039f",
+    "ABEKMHOPCTXaeopcyxijsoO",
+)
+_SHORTENED = re.compile(r"\d(\.\d+)?E\+\d+")  # 1.1E+11: a long number as a spreadsheet leaves it
+_ERRORS = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
 
 
 def _without_invisible(text: str) -> str:
@@ -42,7 +50,9 @@ _KINDS: dict[str, Callable[[str], str]] = {
     "wide or other forms of letters": lambda text: unicodedata.normalize("NFKC", text),
     "the kind of dash": lambda text: _DASHES.sub("-", text),
     "the kind of quotation mark": lambda text: _QUOTES.sub("'", text),
+    "letters of another alphabet": lambda text: text.translate(_ALIKE),
     "blanks": lambda text: "".join(text.split()),
+    "a zero behind the point": lambda text: match[1] if (match := _POINT_ZERO.fullmatch(text)) else text,
     "case": str.casefold,
 }
 # What cannot be seen, or is typed for the same sign: no two names differ in these alone.
@@ -52,7 +62,8 @@ _UNSEEN = tuple(_KINDS)[:3]
 def folded(text: str) -> str:
     """The text without all in which two spellings of a name may differ."""
     if text.isascii() and text.isprintable():  # nearly all are, and a table may have a million of them
-        return "".join(text.split()).replace("`", "'").lower()
+        text = "".join(text.split()).replace("`", "'").lower()
+        return _KINDS["a zero behind the point"](text)
     return _changed(text, _KINDS)
 
 
@@ -121,10 +132,12 @@ def cleaned(table: pd.DataFrame, path: str, policy: str, also: Collection[str] =
             columns[name] = values.str.strip()
             continue
         counts = Counter(values)
-        naming = name in NAMING or name in also or name.startswith(("Label_", "Split_"))
-        naming = naming and not all(text.strip() == "" or _is_number(text) for text in counts)
+        naming = name in NAMING or name in also
+        if name.startswith(("Label_", "Split_")):  # numbers are compared as numbers
+            naming = not all(text.strip() == "" or _is_number(text) for text in counts)
         spelt = {text: trimmed(text) for text in counts}
         if naming:
+            _check_cells(values, f"{path}: {name}")
             spelt |= _joined(counts, f"{path}: {name}", policy)
         elif len(counts) <= _LOOKED_AT and (twins := _groups(set(spelt.values()))):
             _tell(f"{path}: {name}: these differ in case, blanks or the like, and count as several", twins)
@@ -142,9 +155,26 @@ def matches(text: str, wanted: str, policy: str) -> bool:
 def hint(wanted: str, values: Iterable[str]) -> str:
     """A sentence on the first of `values` that is another spelling of the wanted name; "" if there is none."""
     for text in values:
-        if folded(text) == folded(wanted):
+        if seen(text) != seen(wanted) and folded(text) == folded(wanted):
             return f"It has {text!r}, which differs only in {' and '.join(differences(text, wanted))}."
     return ""
+
+
+def _check_cells(values: pd.Series, where: str) -> None:
+    """Refuse what a spreadsheet writes where a formula went wrong; say where it has cut the digits of a name."""
+    first = values.drop_duplicates()
+    for row, text in first.items():
+        if text.strip() in _ERRORS:
+            raise UserError(
+                f"{where}: row {row}: {text.strip()!r} is what a spreadsheet writes where a formula went wrong. Correct it "
+                "there, or leave the cell empty."
+            )
+    shortened = [text for text in first if _SHORTENED.fullmatch(text.strip())]
+    if shortened:
+        warn(
+            f"{where}: {', '.join(shortened[:SHOWN])}: a spreadsheet has shortened a long number, and several names may "
+            "have become one. Save the column as text."
+        )
 
 
 def _joined(counts: Counter, where: str, policy: str) -> dict[str, str]:

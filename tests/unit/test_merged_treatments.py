@@ -59,7 +59,13 @@ def test_some_wells_of_a_compound_without_an_amount():
     assert "3 wells of c0 have no Metadata_Concentration, other wells of the same compounds have one" in text
 
 
-@pytest.mark.parametrize("column", ["Metadata_CellLine", "Metadata_cell_line", "Metadata_Donor", "Metadata_Timepoint"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("Metadata_CellLine", "Metadata_cell_line", "Metadata_Cells", "Metadata_Donor_ID", "Metadata_Timepoint"),
+        *("Metadata_Treatment_Time", "Metadata_Medium", "Metadata_Compound2", "Metadata_siRNA"),
+    ],
+)
 def test_treatments_merged_over_cell_lines(column):
     table = screen()
     table[column] = np.where(table["Metadata_Plate"] == "P1", "A549", "U2OS")
@@ -71,6 +77,33 @@ def test_treatments_merged_over_cell_lines(column):
         told(table.assign(Metadata_Perturbation=table["Metadata_Compound"] + table[column], Metadata_Concentration=1.0))
         == []
     )
+
+
+def test_other_columns_that_differ_within_treatments():
+    table = screen()
+    table["Metadata_Vendor"] = np.where(table["Metadata_Plate"] == "P1", "a", "b")
+    with notes.kept() as said:
+        merged_treatments.tell(table, "t.csv")
+    assert [note["check"] for note in said] == [False]
+    assert "differ in Metadata_Vendor (a, b)" in said[0]["text"]
+    for column in ("Metadata_Replicate", "Metadata_Plate_Type", "Metadata_Row", "Metadata_Batch", "Metadata_Date"):
+        assert told(table.drop(columns="Metadata_Vendor").assign(**{column: table["Metadata_Vendor"]})) == []
+
+
+def test_an_amount_without_a_compound():
+    table = screen()
+    table.loc[[1, 2, 90], "Metadata_Compound"] = ""
+    (text,) = told(table)
+    assert "3 wells have a Metadata_Concentration and no compound" in text
+
+
+def test_concentrations_that_are_nearly_equal():
+    table = screen()
+    third = table["Metadata_Compound"] == "c3"
+    table.loc[third, "Metadata_Concentration"] = np.resize([1 / 3, 0.33333334], third.sum())
+    (text,) = told(table)
+    assert "1 concentrations are nearly those" in text
+    assert "0.3333333333 and 0.33333334 of c3" in text
 
 
 def test_cells_of_a_well_are_not_counted_as_wells():

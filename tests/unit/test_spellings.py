@@ -24,6 +24,8 @@ TWINS = {
     "wide letters": ("DMSO", "\uff24\uff2d\uff33\uff2f"),
     "dash": ("BAY-11", "BAY\u201311"),
     "prime": ("2'-fluoro", "2\u2032-fluoro"),
+    "point zero": ("2244", "2244.0"),
+    "Cyrillic": ("taxol", "t\u0430xol"),
 }
 WORDS = {
     "case": "case",
@@ -40,6 +42,8 @@ WORDS = {
     "wide letters": "wide or other forms of letters",
     "dash": "the kind of dash",
     "prime": "the kind of quotation mark",
+    "point zero": "a zero behind the point",
+    "Cyrillic": "letters of another alphabet",
 }
 NOT_SEEN = {"blank at the end", "two blanks", "no-break blank", "zero width", "byte order mark"}
 NOT_SEEN |= {"writing direction", "NFC, NFD", "mu"}
@@ -56,7 +60,7 @@ def cleaned(names, policy, column="Metadata_Compound"):
 
 
 @pytest.mark.parametrize("kind", TWINS)
-@pytest.mark.parametrize("column", ["Metadata_Compound", "Metadata_MoA", "Metadata_Control", "Label_Class"])
+@pytest.mark.parametrize("column", ["Metadata_Compound", "Metadata_Plate", "Metadata_Control", "Label_Class"])
 def test_twins_are_refused_quoting_both(kind, column):
     first, second = TWINS[kind]
     with pytest.raises(UserError) as caught:
@@ -109,6 +113,28 @@ def test_columns_that_name_nothing_are_not_refused_but_said():
 
 def test_numbers_are_no_twins():
     assert cleaned(["1", "1 ", "", "2e3", "2E3"], "exact", "Label_Count")[0] == ["1", "1", "", "2e3", "2E3"]
+
+
+def test_plates_that_are_numbers_are_names():
+    with pytest.raises(UserError, match=r"'41744' \(2 rows\) and '41744.0' \(1\) differ only in a zero behind the point"):
+        spellings.cleaned(table(["41744", "41744.0", "41744"], "Metadata_Plate"), "t.csv", "exact")
+
+
+@pytest.mark.parametrize("text", ["#N/A", "#REF!", "#NAME?", " #VALUE!"])
+def test_errors_of_a_spreadsheet_are_refused(text):
+    with pytest.raises(UserError, match=r"t\.csv: Metadata_MoA: row 3: '#.*' is what a spreadsheet writes"):
+        spellings.cleaned(table(["actin", text], "Metadata_MoA"), "t.csv", "folded")
+
+
+def test_numbers_that_a_spreadsheet_has_shortened_are_said():
+    result, said = cleaned(["1.1E+11", "1.2E+11"], "exact", "Metadata_Plate")
+    assert result == ["1.1E+11", "1.2E+11"]
+    assert "1.1E+11, 1.2E+11: a spreadsheet has shortened a long number" in said
+
+
+def test_a_hint_names_another_spelling_alone():
+    assert spellings.hint("DMSO", ["DMSO", "dmso"]) == "It has 'dmso', which differs only in case."
+    assert spellings.hint("DMSO", ["DMSO", "water"]) == ""
 
 
 DECORATIONS = ["", " ", "\u00a0", "\u200b", "\ufeff", "\t", "\u3000"]
