@@ -36,7 +36,10 @@ def read(path: str | Path) -> pd.DataFrame:
     UserError
         If the file is no such table, or gives one sample two labels.
     """
-    table = loaddata.read(str(path), "annotations", also=COLUMNS[:1])
+    try:
+        table = loaddata.read(str(path), "annotations", also=COLUMNS[:1])
+    except UserError as error:
+        raise UserError(f"annotations: {error}") from error
     for name in COLUMNS[:2]:
         if name not in table:
             raise UserError(

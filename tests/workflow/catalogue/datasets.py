@@ -78,7 +78,11 @@ CASES = [
     ),
     table("a plate's name with a slash", ROWS.replace("P1", "P/1"), "Metadata_Plate", "'P/1'", "Change it in that file"),
     table(
-        "a plate's name with an umlaut", ROWS.replace("P1", "Prüf"), "plates.csv: Metadata_Plate", "'Prüf'", "Allowed are"
+        "a plate's name with an umlaut",
+        ROWS.replace("P1", "Prüf"),
+        "plates.csv: row 2: Metadata_Plate",
+        "'Prüf'",
+        "Allowed are",
     ),
     table(
         "a plate that the table lacks",

@@ -63,11 +63,11 @@ CASES = [
         "Did you mean 'cells'",
     ),
     marked("annotations without samples", "Name,Label_Quality\ns1,normal\n", "no column 'Sample'", "Needed are"),
-    marked("an annotation of no kind", HEADER + "s1,good\n", ("line 2", "'good'"), "it can be normal, abnormal or empty"),
+    marked("an annotation of no kind", HEADER + "s1,good\n", ("row 2", "'good'"), "it can be normal, abnormal or empty"),
     marked("annotations that are empty", HEADER + "s1,\n", "no sample has a label", "Mark some"),
     marked("a sample with both labels", HEADER + "s1,normal\ns1,abnormal\n", "the first is 's1'", "Leave one label"),
     marked("annotations of another sample set", HEADER + "t1,normal\n", "the file has 't1', the set has 's0'", "right one"),
-    marked("annotations that are empty to the last byte", "", "cannot be read as a CSV table", "Export it again"),
+    marked("annotations that are empty to the last byte", "", "cannot be read as a table", "Name another table"),
     # -- abnormality ---------------------------------------------------------------------------------------------------
     configured("abnormality without a method", "abnormality: {}", "abnormality", "the key 'method'", "is needed"),
     configured("abnormality by a method alone", "abnormality: random", "abnormality", "found 'random'", "{key: value}"),
