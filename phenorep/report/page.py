@@ -15,6 +15,7 @@ from phenorep.report import (
     engines,
     gaps,
     interactive,
+    looked_at,
     origins,
     plates,
     provenance,
@@ -46,6 +47,7 @@ def make(
         abnormal = sections.abnormal_images(making)
         left = sections.left_out(making, {part["name"]: part["measures"] for part in studies})
         pictures = sections.shared_figures(making, spent)
+        seen = _made(making, "samples on the first screen", lambda: looked_at.shown(plan))
         beside = _beside(making, environment, output, plates_folder, maps_folder)
     found = gaps.left_out(plan["files"])
     contracts.write_csv(found, making.folder / "left_out.csv")
@@ -55,6 +57,7 @@ def make(
         "plan": plan,
         "studies": studies,
         "answers": given,
+        "looked_at": seen,
         "advice": answers.advice(given),
         "judged": sum(len(part["verdicts"]) for part in studies),
         "abnormal": abnormal,

@@ -1,0 +1,57 @@
+"""What a run looked at, for the first screen of its page: two samples of each control and each treatment or mechanism."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+
+from phenorep.report import colours, images, interactive_crops, tables
+from phenorep.store import Samples
+
+TILES = 2  # samples of a group
+SIDE = 64  # pixels of a sample's longer side
+SETS_SHOWN = 2  # sample sets
+
+
+def shown(plan: dict) -> list[dict]:
+    """Sample sets that studies look at, the first ones.
+
+    Returns
+    -------
+    list of dict
+        ``dataset, samples, channels`` (their colours, in words), ``size`` (height x width in pixels), ``plates`` (how many),
+        and ``groups``: dicts of ``name``, ``wells`` and ``count`` (of samples, on the plates shown) and ``source`` (a picture
+        of its samples, as a data address). Sets without a sample are left out.
+    """
+    studies = plan["studies"].values()
+    pairs = dict.fromkeys((study["dataset"], study["samples"]) for study in studies if study.get("samples"))
+    sets = (_set(plan, *pair) for pair in list(pairs)[:SETS_SHOWN])
+    return [found for found in sets if found]
+
+
+def _set(plan: dict, dataset: str, samples: str) -> dict | None:
+    entries = [e for e in plan["files"].get("samples", []) if (e["dataset"], e["samples"]) == (dataset, samples)]
+    usable = [entry for entry in entries if tables.not_run(entry["path"]) is None]
+    paths = [entry["path"] for entry in images.evenly(usable, images.PLATES_SHOWN)]
+    paths = [path for path in paths if len(tables.read(path, "samples", ["Sample"]))]
+    if not paths:
+        return None
+    store = Samples.open(paths, [str(Path(path).with_suffix(".json")) for path in paths])
+    generator = np.random.default_rng(0)
+    groups, limits = [], {}
+    for name, rows in images.sample_groups(store.table).items():
+        chosen = np.sort(generator.choice(rows, min(TILES, len(rows)), replace=False))
+        tiles = []
+        for row in chosen:
+            plate = int(store.plate_index[row])
+            if plate not in limits:
+                limits[plate] = colours.bounds(store, plate)
+            scaled = colours.scaled(store.read([row])[0], *limits[plate])
+            tiles.append(interactive_crops.picture(scaled, list(store.channels), SIDE))
+        wells = store.table.iloc[rows][["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+        source = base64.b64encode(interactive_crops.jpeg(np.concatenate(tiles, axis=1))).decode()
+        picture = {"source": f"data:image/jpeg;base64,{source}", "width": sum(tile.shape[1] for tile in tiles)}
+        groups.append({"name": name, "wells": len(wells), "count": len(rows), **picture})
+    size = " × ".join(map(str, store.size[1:]))
+    about = {"channels": colours.words(list(store.channels)), "size": size, "plates": len(entries)}
+    return {"dataset": dataset, "samples": samples, **about, "groups": groups}
