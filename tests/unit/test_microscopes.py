@@ -328,3 +328,17 @@ def test_images_that_the_pattern_does_not_fit_are_counted(tmp_path):
 def test_patterns_that_are_refused(tmp_path, pattern, message):
     with pytest.raises(UserError, match=message):
         read(made(tmp_path, "A01_x.tif"), layout="pattern", pattern=pattern)
+
+
+def test_a_pattern_is_a_choice_whatever_the_names_look_like(tmp_path):
+    made(tmp_path, *(f"A01_s1_w{channel}.tif" for channel in (1, 2)))
+    pattern = r"(?P<well>[A-H]\d\d)_s(?P<site>\d)_w(?P<channel>\d)"
+    assert {image.code for image in read(tmp_path).images} == {"w1", "w2"}
+    assert {image.code for image in read(tmp_path, pattern=pattern).images} == {"1", "2"}
+    assert {image.code for image in read(tmp_path, layout="metaxpress", pattern=pattern).images} == {"w1", "w2"}
+
+
+def test_wells_with_blanks_within(tmp_path):
+    made(tmp_path, "A - 1(fld 1 wv DAPI).tif", "B - 02(fld 1 wv DAPI).tif")
+    images = read(tmp_path, pattern=r"(?P<well>[A-P] - \d+)\(fld (?P<site>\d+) wv (?P<channel>\w+)\)").images
+    assert [image.well for image in images] == ["A01", "B02"]
