@@ -15,7 +15,7 @@ from phenorep.errors import UserError
 from phenorep.fields import well_name
 
 _ABOVE = ("#", "[", "//", "%")  # what comments and names of sections begin with
-_PREAMBLE = 50  # lines in which a name of the section of data is sought
+_PREAMBLE = 50  # lines of settings at most
 _SHOWN = 8  # rows that a message lists
 
 
@@ -111,14 +111,14 @@ def _header(path: str, key: str) -> list[str]:
         names = tablefiles.header(file, separator).unique
     except (OSError, ValueError) as error:
         raise unreadable(path, key, error) from error
-    _check_header(path, key, names)
+    _check_header(path, key, names, separator)
     if (separator == ",") != (_by_name(file) == ","):
         its_name = {",": "commas", "\t": "tabs"}[separator]
         notes.say(f"{path}: its columns are separated by {its_name}, and it is read so.")
     return names
 
 
-def _check_header(path: str, key: str, names: Sequence[str]) -> None:
+def _check_header(path: str, key: str, names: Sequence[str], separator: str) -> None:
     """Raise `UserError` if the first row of a table is no header of ours: other separators, a comment, a preamble."""
     filled = [name for name in names if name.strip() and not name.startswith("Unnamed: ")]
     for sign in ";|":
@@ -126,17 +126,23 @@ def _check_header(path: str, key: str, names: Sequence[str]) -> None:
             # Not read: where cells are separated by semicolons, numbers may have commas.
             raise UserError(f"{path}: its columns are separated by '{sign}'. Save it with commas; {_named(key)} names it.")
     first = filled[0].strip()
-    alone = len(filled) == 1 and headers.spelt(headers.clean(first)) not in headers.NAMES and first.startswith(_ABOVE)
-    if alone or re.match(r"#\s|//|%\s", first) or (len(filled) == 1 and _has_data(path)):
+    ours = any(headers.spelt(headers.clean(name)) in headers.NAMES for name in filled)
+    alone = len(filled) == 1 and (first.startswith(_ABOVE) or _has_more_below(path, separator))
+    if (not ours and (alone or _has_section(path))) or re.match(r"#\s|//|%\s", first):
         raise UserError(
             f"{path}: its first row is {first!r:.80}, where the names of columns are expected. Take out all lines above the "
             "header."
         )
 
 
-def _has_data(path: str) -> bool:
-    """Whether a table has lines of settings above its data, as of Columbus and Harmony."""
+def _has_section(path: str) -> bool:
+    """Whether data begin below a line ``[Data]``, as in tables of Columbus."""
     return any(line.strip(' ,;\t"').lower() == "[data]" for line in tablefiles.lines(path, _PREAMBLE))
+
+
+def _has_more_below(path: str, separator: str) -> bool:
+    """Whether rows below a first one of a single cell have several: settings of Columbus stand above its data."""
+    return any(separator in line.strip(separator) for line in tablefiles.lines(path, _PREAMBLE)[1:])
 
 
 def _cells(file: Path, names: Sequence[str], places: Sequence[int], whole: bool) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def header(path: str | Path, separator: str | None = None) -> Header:
 
 
 def separator_of(path: str | Path) -> str:
-    """What separates the cells: tabs in .tsv and .txt, commas elsewhere, but the other of the two if it makes more of them."""
+    """What separates the cells: tabs in .tsv and .txt, commas elsewhere, but the other of the two if it makes more cells."""
     usual, other = ("\t", ",") if any(suffix in (".tsv", ".txt") for suffix in Path(path).suffixes) else (",", "\t")
     names = header(path, usual).names
     # A comma in a name is no sign of commas: tabs make more columns then.
@@ -135,7 +135,7 @@ def separator_of(path: str | Path) -> str:
 def lines(path: str | Path, number: int) -> list[str]:
     """The first lines of a table, as they are."""
     with opened(path) as file:
-        text = io.TextIOWrapper(file, "utf-8-sig")
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace")
         return [line.rstrip("\r\n") for line in itertools.islice(text, number)]
 
 
