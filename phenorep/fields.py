@@ -13,12 +13,12 @@ from phenorep.errors import UserError
 from phenorep.imaging import readers
 
 SHOWN = 20  # bad images that a message lists
-_WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?0*([1-9]\d?)")
+_WELL = re.compile(r"([A-Za-z]{1,2})(?: ?[-_] ?| ?)0*([1-9]\d?)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def well_name(text: str, where: str) -> str:
-    """A well's name as letters and at least two digits: ``a1`` and ``A-001`` are ``A01``.
+    """A well's name as letters and at least two digits: ``a1``, ``A - 1`` and ``A-001`` are ``A01``.
 
     Parameters
     ----------

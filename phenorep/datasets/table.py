@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, experiment, loaddata, locations, overlooked, platemap, plugins, sites
+from phenorep import channel_columns, contracts, experiment, loaddata, locations, overlooked, platemap, plugins, sites
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.fields import check_name
@@ -118,6 +118,7 @@ def _described(config: Config, chosen: list[str]) -> tuple[pd.DataFrame, list[st
     overlooked.tell(tables, config, there=sited)
     names = list(dict.fromkeys(table["Metadata_Plate"]))
     used = table["Metadata_Plate"].isin(chosen)
+    channel_columns.check(table[used], channels, bool(config.channels), config.table)
     fields = sites.numbered(table[used], channels, config.table, config.time, config.plane)
     fields = _placed(config, fields, channels)
     _check_shared(config, fields, channels)
@@ -135,12 +136,13 @@ def _of_plate(config: Config, table: pd.DataFrame, plate: str, channels: list[st
 
 def _channels(config: Config, columns: list[str]) -> list[str]:
     known = contracts.channels_of(columns)
+    images = channel_columns.images(columns)
     if not known:
         raise UserError(f"{config.table}: there is no column FileName_{{Channel}}; its columns are {', '.join(columns)}.")
     for channel in config.channels:
         if channel not in known:
             raise UserError(f"datasets: channels: '{channel}' is not in {config.table}. {plugins.suggest(channel, known)}")
-    return [check_name(channel, "channel", config.table) for channel in config.channels or known]
+    return [check_name(channel, "channel", config.table) for channel in config.channels or images]
 
 
 def _placed(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.DataFrame:

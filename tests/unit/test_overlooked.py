@@ -142,3 +142,45 @@ def test_a_row_and_a_column_are_named_as_the_well(tmp_path):
     path.write_text("Row,Column,Metadata_Compound\nA,01,DMSO\n")
     with pytest.raises(UserError, match=r"no column 'Metadata_Well'\. Its columns Row and Column tell it: .* like A01"):
         loaddata.need(str(path), loaddata.read(str(path), "plate_map"), ("Metadata_Well",))
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("Metadata_Concentrtion", "Metadata_Concentration"),
+        ("Metadata_Compounds", "Metadata_Compound"),
+        ("Concentration", "Metadata_Concentration"),
+        ("Metadata_Welll", "Metadata_Well"),
+    ],
+)
+def test_a_misspelt_target_of_rename_is_warned_of(tmp_path, target, meant):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format("x", "1", "2"))
+    warned = [text for warns, text in said(features, table=str(path), rename={"x": target}) if warns]
+    assert f"'{target}' is none of our names. Did you mean '{meant}'?" in warned[0]
+
+
+@pytest.mark.parametrize(
+    "target", ["Metadata_Dose2", "Metadata_Compound_Supplier", "Metadata_Passage", "Metadata_dose", "Metadata_Target"]
+)
+def test_other_targets_of_rename_are_not_warned_of(tmp_path, target):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format("x", "1", "2"))
+    assert not any("none of our names" in text for _, text in said(features, table=str(path), rename={"x": target}))
+
+
+def test_a_target_of_rename_that_only_looks_like_a_concentration(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format("x", "1", "2"))
+    texts = [text for _, text in said(features, table=str(path), rename={"x": "Metadata_Conc"})]
+    assert any("'x' looks like a concentration" in text and "{x: Metadata_Concentration}" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", ["Plate", "Barcode"])
+def test_a_plate_of_the_map_is_looked_for_in_the_map(tmp_path, name):
+    (tmp_path / "t.csv").write_text(PLATES)
+    (tmp_path / "m.csv").write_text(f"{name},Metadata_Well,Metadata_Compound\n384,A01,a\n384,A02,b\n384,A03,c\n")
+    texts = said(table, table=str(tmp_path / "t.csv"), plate_map=str(tmp_path / "m.csv"))
+    assert any(
+        f"m.csv: columns that look like ours and are not taken, and what takes them: '{name}'" in text for _, text in texts
+    )
