@@ -48,7 +48,8 @@ _WHOLE = re.compile(
     r"(?:"
     rf"(?:plate|well|site|field|fov|row|column|col|batch|replicate|rep|run|experiment|screen|frame|slice|plane|stack|track"
     rf"|group|roi|set|tile|crop|patch|scene)(?: {_NUMBER}| row| column| col| position| {_AXIS})?"
-    rf"|id|ids|uuid|guid|barcode|number|(?:index|idx|level)(?: {_AXIS}| \d+)?|row ?names?|unnamed(?: \d+)*|epoch|seed"
+    rf"|ids?(?: [xy])?|(?:cell|object|image|well|plate|site|field)ids?|uuid|guid|barcode|number"
+    rf"|(?:index|idx|level)(?: {_AXIS}| \d+)?|row ?names?|unnamed(?: \d+)*|epoch|seed"
     # Places: x, X [px], x_center, xmin, pos_x, cx. Width and height of the same box may be those of a cell.
     rf"|{_AXIS}(?: ?{_END})?{_LENGTH}?|(?:pos|center|centre|coords?|min|max|start|end|offset) ?{_AXIS}{_LENGTH}?|c{_AXIS}"
     rf"|left|top|right|bottom|(?:crop |tile |patch )?(?:box|boxes|coords?|coordinates|xyz?|yx|xywh|xyxy|corners?)"
