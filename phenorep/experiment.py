@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from phenorep import amounts, headers, loaddata, merged_treatments, notes, platemap, spellings
+from phenorep import amounts, headers, loaddata, lookalikes, merged_treatments, notes, platemap, spellings
 from phenorep.errors import UserError
 from phenorep.order import natural
 
@@ -114,6 +114,8 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
     UserError
         If plate map, keys and fields do not fit together.
     """
+    for text in lookalikes.of_other_unit(config.rename):
+        notes.warn(text)
     places = dict.fromkeys(fields, source)
     table = fields.assign(Problem="")
     mapped: set[str] = set()
