@@ -90,9 +90,9 @@ def check(config: Config) -> None:
     chosen = plates(config)
     table, channels = _described(config, chosen)
     imaged = table[table["Metadata_Plate"].isin(chosen) & (table["Problem"] == "")]
-    if _images(config, imaged, channels).duplicated("image").any():
-        for plate in chosen:
-            check_shared(_of_plate(config, imaged, plate, channels), channels)
+    images = _images(config, imaged, channels)
+    for plate in dict.fromkeys(images.loc[images.duplicated("image"), "plate"]):
+        check_shared(_of_plate(config, imaged, plate, channels), channels)
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
