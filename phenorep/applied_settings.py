@@ -1,5 +1,6 @@
 """What decides the samples of other images: what the encoder's file states, changed by ``--config`` and options."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,16 @@ from phenorep.errors import UserError
 from phenorep.preparation import Entry
 
 _STEPS = ("illumination", "nuclei")
+# {key of a dataset in a configuration: option that says the same of the new table}
+TABLE_OPTIONS = {
+    "rename": "rename",
+    "names": "names",
+    "images": "images_in",
+    "plates": "plates",
+    "time": "time",
+    "plane": "plane",
+}
+_KEY = re.compile(rf"(?:'|datasets: |: )({'|'.join(TABLE_OPTIONS)}):")
 _REMEDIES = {
     "intensity_max": "--intensity-max",
     "pixel_size_um": "--pixel-size-um",
@@ -100,6 +111,9 @@ def hint(message: str, options: dict, samples: Sequence[dict], intensity_max: in
         return "The intensity_max is the encoder's, as its file states; --intensity-max says that of these images."
     if "pixel_size_um" in message and options.get("pixel_size_um") is None:
         return "Here --pixel-size-um states it."
+    if keys := list(dict.fromkeys(_KEY.findall(message))):
+        told = [f"--{TABLE_OPTIONS[key].replace('_', '-')}{' THEIRS=OURS,...' if key == 'rename' else ''}" for key in keys]
+        return f"Here {' and '.join(told)} {'say' if len(told) > 1 else 'says'} it."
     return "Here --on-bad-image exclude does so." if "on_bad_image: exclude" in message else ""
 
 

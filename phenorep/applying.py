@@ -13,6 +13,7 @@ from phenorep.errors import NotRun, UserError
 
 _TABLES = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".zip", ".xz", ".parquet", ".pq")
 _OUTPUTS = (".parquet", ".csv")
+_OF_TABLES = tuple(applied_settings.TABLE_OPTIONS.values())
 
 
 def make(options: dict) -> str:
@@ -25,7 +26,8 @@ def make(options: dict) -> str:
         samples that phenorep has cut, or crops that were cut elsewhere. ``output``: parquet, or CSV. ``samples``,
         ``config``, ``illumination``, ``on_bad_image``, ``pixel_size_um``: how fields become samples, where that is not to
         be as the encoder's file states. ``intensity_max``: the same of the camera. ``channels``, ``plate_map``: what the
-        images are. ``device``, ``batch_size``, ``threads``.
+        images are. ``rename``, ``names``, ``images_in``, ``plates``, ``time``, ``plane``: how tables are read.
+        ``device``, ``batch_size``, ``threads``.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def _stored(options: dict, facts: dict, entries: list, config: dict, work: Path,
     """Samples as they are."""
     from phenorep import store
 
-    _unused(options, "the samples are cut already", "samples", "plate_map", "pixel_size_um", "intensity_max")
+    _unused(options, "the samples are cut already", "samples", "plate_map", "pixel_size_um", "intensity_max", *_OF_TABLES)
     if options.get("channels"):
         raise UserError("--channels: samples that phenorep has cut carry the names of their channels; leave it out.")
     places = list(dict.fromkeys(Path(path).with_suffix("") for path in options["images"]))
@@ -134,7 +136,7 @@ def _stored(options: dict, facts: dict, entries: list, config: dict, work: Path,
 def _taken(options: dict, facts: dict, entries: list, config: dict, work: Path, threads: int) -> list[SimpleNamespace]:  # noqa: ARG001
     """Crops that were cut elsewhere."""
     plates = loose_crops.found(options["images"])
-    _unused(options, "the crops are cut already", "samples", "plate_map", "pixel_size_um")
+    _unused(options, "the crops are cut already", "samples", "plate_map", "pixel_size_um", *_OF_TABLES)
     channels = [name.strip() for name in (options.get("channels") or "").split(",")]
     if not all(channels) or "=" in "".join(channels) or len(set(channels)) < len(channels):
         raise UserError(

@@ -15,8 +15,9 @@ Images are one of:
   a table of fields, as the command `table` writes it: its images are corrected for uneven light
     and cut into samples by the functions that the workflow's jobs call, with the settings that
     the encoder's file states; only the channels that are needed are opened. To it belong
-    --plate-map, and what changes settings: --samples, --config, --illumination, --pixel-size-um
-    and --on-bad-image; each difference from the encoder's is said
+    --plate-map, what tells how it is read (--rename, --names, --images-in, --plates, --time, --plane),
+    and what changes settings: --samples, --config, --illumination, --pixel-size-um and
+    --on-bad-image; each difference from the encoder's is said
   samples that phenorep has cut: results/{dataset}/samples/{samples}/*.npy
   crops that were cut elsewhere: folders of .tif, .png or .npy files, one file for each crop with
     all its channels, or .npy arrays (crops, channels, height, width). To them belongs --channels;
@@ -130,6 +131,14 @@ def _add_embed(commands) -> None:
         "--channels",
         help="w1=DNA,w2=Actin: which of the table's channels are the encoder's; of crops, their planes in order: DNA,Actin",
     )
+    embed.add_argument("--rename", help="Well=Metadata_Well,...: columns of table and plate map that have other names")
+    embed.add_argument(
+        "--names", choices=("exact", "folded", "distinct"), help="folded: join names that differ in case only"
+    )
+    embed.add_argument("--images-in", metavar="FOLDER", help="folder of all images, where they were moved since")
+    embed.add_argument("--plates", help="P1,P2: use only these plates")
+    embed.add_argument("--time", help="which time point, where the table has several")
+    embed.add_argument("--plane", help="which focal plane, where the table has several")
     embed.add_argument("--pixel-size-um", help="micrometres in a pixel, where samples are cut by micrometres")
     embed.add_argument("--intensity-max", type=int, help="largest grey value of the camera, if not that of the encoder")
     embed.add_argument("--on-bad-image", choices=("stop", "exclude"), help="exclude: leave out fields that cannot be read")
@@ -214,9 +223,10 @@ def _check_tables(plan) -> None:
 
 
 def _embed(options: argparse.Namespace) -> None:
-    from phenorep import applying
+    from phenorep import applying, notes
 
-    print(applying.make(vars(options)))
+    with notes.kept():  # what is read of a table is said once, however often its steps read it
+        print(applying.make(vars(options)))
 
 
 def _export(options: argparse.Namespace) -> None:

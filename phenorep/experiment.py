@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from phenorep import amounts, headers, loaddata, merged_treatments, notes, platemap, spellings
+from phenorep import amounts, headers, loaddata, lookalikes, merged_treatments, notes, platemap, spellings
 from phenorep.errors import UserError
 from phenorep.order import natural
 
@@ -114,6 +114,8 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
     UserError
         If plate map, keys and fields do not fit together.
     """
+    for text in lookalikes.of_other_unit(config.rename):
+        notes.warn(text)
     places = dict.fromkeys(fields, source)
     table = fields.assign(Problem="")
     mapped: set[str] = set()
@@ -122,7 +124,10 @@ def describe(config: Experiment, fields: pd.DataFrame, source: str, plates: Sequ
         mapped = set(wells) - {"Metadata_Plate", "Metadata_Well"}
         places |= dict.fromkeys(mapped, config.plate_map)
         table = platemap.join(table, wells, source, config.plate_map, plates)
-    table = _with_controls(config, _with_batch(config, table, places), places)
+    table = _with_batch(config, table, places)
+    if config.batch_from:
+        places["Metadata_Batch"] = places[config.batch_from["column"]]
+    table = _with_controls(config, table, places, plates)
     table = _with_numbers(table, places, mapped)
     merged_treatments.tell(table[table["Problem"] == ""], source)
     return table
@@ -182,14 +187,18 @@ def _with_batch(config: Experiment, table: pd.DataFrame, places: Mapping[str, st
     return table
 
 
-def _with_controls(config: Experiment, table: pd.DataFrame, places: Mapping[str, str]) -> pd.DataFrame:
+def _with_controls(
+    config: Experiment, table: pd.DataFrame, places: Mapping[str, str], plates: Sequence[str]
+) -> pd.DataFrame:
     rules = {"negative": config.negative_control, "positive": config.positive_control}
     given = "Metadata_Control" in table
     if any(rules.values()):
         if given:
             where = places["Metadata_Control"]
             raise UserError(f"datasets: {where} has a column Metadata_Control already; take out the keys *_control.")
-        table["Metadata_Control"] = platemap.controls(table, rules, places, config.names)
+        # One plate of a folder may lack a well that the rule lists; the others have it.
+        whole = set(plates) <= set(table["Metadata_Plate"])
+        table["Metadata_Control"] = platemap.controls(table, rules, places, config.names, whole)
     elif given:
         table["Metadata_Control"] = _named_controls(table["Metadata_Control"], places["Metadata_Control"])
     return table

@@ -90,6 +90,28 @@ def values(path: str, chosen: Columns) -> Iterator[np.ndarray]:
         raise loaddata.unreadable(path, "table", error) from error
 
 
+def check_lists(path: str, chosen: Columns) -> None:
+    """Raise `UserError` if lists of a column are of several lengths or missing, without a look at what they hold."""
+    long = [name for name, length in chosen.lengths.items() if length is not None]
+    if not long:
+        return
+    try:
+        with tablefiles.decoding(), pq.ParquetFile(path) as file:
+            start = 0
+            for batch in file.iter_batches(batch_size=_rows_at_once(len(chosen.names())), columns=long):
+                for name in long:
+                    _check_lengths(path, name, _stored(batch.column(name)), chosen.lengths[name], start)
+                start += batch.num_rows
+    except (OSError, ValueError) as error:
+        raise loaddata.unreadable(path, "table", error) from error
+
+
+def numbers_rows(path: str, name: str) -> bool:
+    """Whether a column counts the rows, from 0 or from 1."""
+    numbers = np.concatenate([piece[:, 0] for piece in values(path, Columns({name: None}, {}))])
+    return len(numbers) > 1 and numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
+
+
 def _rows_at_once(count: int) -> int:
     return max(1, _CELLS_AT_ONCE // max(1, count))
 
@@ -191,6 +213,11 @@ def _matrix(path: str, batch: pa.RecordBatch, chosen: Columns, start: int, kind:
 
 def _flat(path: str, name: str, lists: pa.Array, length: int, start: int) -> pa.Array:
     """All numbers of lists that must be of one length."""
+    _check_lengths(path, name, lists, length, start)
+    return lists.flatten()
+
+
+def _check_lengths(path: str, name: str, lists: pa.Array, length: int, start: int) -> None:
     lengths = pc.fill_null(pc.list_value_length(lists), -1).to_numpy(zero_copy_only=False)
     if len(wrong := np.flatnonzero(lengths != length)):
         row, other = start + int(wrong[0]) + 2, int(lengths[wrong[0]])
@@ -200,7 +227,6 @@ def _flat(path: str, name: str, lists: pa.Array, length: int, start: int) -> pa.
             f"Give all rows lists of one length, or take such rows out; if the column is no feature, name it in "
             f"'datasets: rename:', like {{{name}: Metadata_{name}}}."
         )
-    return lists.flatten()
 
 
 def _numbers(path: str, name: str, column: pa.Array) -> np.ndarray:

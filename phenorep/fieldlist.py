@@ -139,6 +139,12 @@ def _differ(names: Mapping[str, str], key: str, listing: Listing) -> None:
                 f"{listing.root}: {key}: {' and '.join(same)} would both be '{ours}'. Give each its own name by "
                 f"'{key}:' (--{key})."
             )
+        twins = [name for name in names.values() if name.casefold() == ours.casefold()]
+        if len(twins) > 1:
+            raise UserError(
+                f"{listing.root}: {key}: {' and '.join(twins)} differ only in case. Name the files of what is the same in "
+                f"one way, or give each its own name by '{key}:' (--{key})."
+            )
 
 
 def table(listing: Listing, images: list[Image], plate: str, names: Mapping[str, str], selection: Selection) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +14,12 @@ from phenorep.errors import UserError
 from phenorep.imaging import readers
 
 SHOWN = 20  # bad images that a message lists
-_WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?0*([1-9]\d?)")
+_WELL = re.compile(r"([A-Za-z]{1,2})(?: ?[-_] ?| ?)0*([1-9]\d?)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def well_name(text: str, where: str) -> str:
-    """A well's name as letters and at least two digits: ``a1`` and ``A-001`` are ``A01``.
+    """A well's name as letters and at least two digits: ``a1``, ``A - 1`` and ``A-001`` are ``A01``.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def with_headers(table: pd.DataFrame, about: dict, plate: str) -> pd.DataFrame:
     table = table.reset_index(drop=True).copy()
     given = table["Problem"] if "Problem" in table else [""] * len(table)
     problems = [[text] if text else [] for text in given]
-    files = {channel: [_file(row, channel) for row in table.to_dict("records")] for channel in channels}
+    files = _files(table, channels)
     _check_shared(table, files)
 
     shapes: dict[tuple[int, str], tuple[int, int, int]] = {}
@@ -142,9 +143,33 @@ def with_headers(table: pd.DataFrame, about: dict, plate: str) -> pd.DataFrame:
     return table
 
 
-def _file(row: dict, channel: str) -> Path | None:
-    name = row[f"FileName_{channel}"]
-    return Path(row[f"PathName_{channel}"]) / name if isinstance(name, str) and name else None
+def check_shared(table: pd.DataFrame, channels: Sequence[str]) -> None:
+    """Check what the names of a plate's images tell; none is opened.
+
+    Parameters
+    ----------
+    table
+        A row per field, as the plug-in's ``fields()`` returns it.
+    channels
+        Those of its columns `FileName_*` and `PathName_*`.
+
+    Raises
+    ------
+    UserError
+        If a file is named for two channels or two fields.
+    """
+    _check_shared(table, _files(table, channels))
+
+
+def _files(table: pd.DataFrame, channels: Sequence[str]) -> dict[str, list[Path | None]]:
+    """The image of each field by channel; None where it has none."""
+    return {
+        channel: [
+            Path(folder) / name if isinstance(name, str) and name else None
+            for folder, name in zip(table[f"PathName_{channel}"], table[f"FileName_{channel}"], strict=True)
+        ]
+        for channel in channels
+    }
 
 
 def _check_shared(table: pd.DataFrame, files: dict[str, list[Path | None]]) -> None:

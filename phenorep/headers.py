@@ -23,6 +23,8 @@ NAMES = (
 )
 SHOWN = 12  # names that a note lists
 _URL = "URL_"  # CellProfiler's name of an image, folder and all
+# An image's name with other signs between its parts: FileName ER, File_Name_ER.
+_IMAGES = re.compile(r"(file|path)[_ .-]?name[_ .-](?=[^_ .-])(.+)", re.IGNORECASE)
 # What pandas calls a column without a name, and the row numbers that it writes into parquet files.
 _NAMELESS = re.compile(r"(__index_level_\d+__|Unnamed: \d+(\.\d+)?)?")
 _QUOTES = ('""', "''", "``", "“”", "”“", "„“", "„”", "‘’", "«»", "»«")
@@ -67,6 +69,8 @@ def spelt(name: str, also: Collection[str] = ()) -> str:
     for ours in (*NAMES, *also):
         if short.lower() == ours.lower():
             return ours
+    if match := _IMAGES.fullmatch(short):
+        return f"{match[1].title()}Name_{match[2]}"
     for prefix in PREFIXES:
         if short.lower().startswith(prefix.lower()):
             return prefix + short[len(prefix) :]

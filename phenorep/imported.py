@@ -6,16 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import bookkeeping, column_kinds, contracts, notes, records
-from phenorep.errors import NotRun, UserError
-from phenorep.feature_values import Columns
+from phenorep import contracts, feature_tables, notes, records
+from phenorep.errors import NotRun
 from phenorep.order import natural
 from phenorep.undefined import Summary, filled
 
 BLOCK = "imported"
-_FEW = 2  # features: a representation has more
-_SHOWN = 20  # names in a note; the facts have all
-_REPEATS = range(2, 5)  # rows of a well, if each has as many, that are rather repeated measurements than cells
 # Squares of larger numbers overflow where they are summed, and float32, as which many tools save features, has none.
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -43,13 +39,12 @@ def make(module, config, output: str | Path) -> None:
         If the table has no feature, or table and keys do not fit together.
     """
     with records.kept_in([output]), notes.kept() as said:
-        table, rows = _sited(module.metadata(config))
+        table = module.metadata(config)
         chosen, set_aside = module.columns(config)
         names, source = chosen.names(), str(module.sources(config)[0])
-        if not names:
-            raise UserError(_without_features(source, chosen, set_aside))
-        _tell_rows(source, table, rows, [*chosen.lengths, *chosen.others, *set_aside])
-        _tell_columns(source, chosen, set_aside)
+        feature_tables.tell(source, table, chosen, set_aside)
+        feature_tables.log(source, table, chosen)
+        table, rows = _sited(table), feature_tables.rows(table)
         summary = Summary(len(names))
         for _, values in _by_plate(table, module.values(config, chosen)):
             summary.add(_defined(values, source).astype(np.float64))
@@ -58,10 +53,11 @@ def make(module, config, output: str | Path) -> None:
         left_out = [name for name, use in zip(names, usable, strict=True) if not use]
         gaps = dict(zip(names, summary.undefined().tolist(), strict=True))
         if left_out:
-            print(f"{len(left_out)} features are constant or often undefined and left out: {_listed(left_out)}")
+            names_shown = feature_tables.listed(left_out)
+            print(f"{len(left_out)} features are constant or often undefined and left out: {names_shown}")
         if not kept:
             raise NotRun(f"none of the {len(names)} features of {source} varies among its rows and is defined in them")
-        _tell_few(source, kept, chosen)
+        feature_tables.tell_few(source, kept, chosen)
         facts = {
             "features": len(kept),
             "channels": [],
@@ -86,11 +82,9 @@ def _origin(about: dict, source: str) -> dict:
     return {"recipe": recipe, "table": source, "channels": [], "trained_on": elsewhere, "versions": {}}
 
 
-def _sited(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The table with `Metadata_Site`, empty where rows are of whole wells, and what its rows are: wells, fields or cells."""
-    rows = "fields" if "Metadata_Site" in table else "wells"
-    table = table if "Metadata_Site" in table else table.assign(Metadata_Site="")
-    return table, "cells" if table.duplicated(list(contracts.FIELD)).any() else rows
+def _sited(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with `Metadata_Site`, empty where rows are of whole wells."""
+    return table if "Metadata_Site" in table else table.assign(Metadata_Site="")
 
 
 def _named(table: pd.DataFrame, rows: str) -> pd.DataFrame:
@@ -174,75 +168,3 @@ def _defined(values: np.ndarray, source: str) -> np.ndarray:
     if beyond.any() and np.isfinite(values[beyond]).any():
         notes.say(f"{source}: values beyond {_LARGEST:.1e} are taken as undefined, like infinity.")
     return np.where(beyond, np.nan, values)
-
-
-# -- what is said ------------------------------------------------------------------------------------------------------
-
-
-def _without_features(source: str, chosen: Columns, set_aside: list[str]) -> str:
-    if set_aside:
-        return (
-            f"{source}: there is no feature: its columns of numbers are bookkeeping by their names: {_listed(set_aside)}. "
-            "'features: all' of the dataset takes them as features."
-        )
-    others = _by_kind(chosen.others) or "no other column"
-    remedies = "".join(f" {text}" for text in dict.fromkeys(kind.remedy for kind in chosen.others.values()) if text)
-    return (
-        f"{source}: there is no feature: no column of numbers or of lists of numbers but Metadata_*, Label_*, Split_* and "
-        f"those that 'datasets: rename:' names. It has {others}.{remedies}"
-    )
-
-
-def _tell_rows(source: str, table: pd.DataFrame, rows: str, names: list[str]) -> None:
-    """Say what rows are taken for, where nothing but their number says it."""
-    print(f"{len(table)} rows, which are {rows}, on {table['Metadata_Plate'].nunique()} plates")
-    sited = (table["Metadata_Site"] != "").any()
-    if rows != "cells" or sited or any(map(bookkeeping.numbers_objects, [*names, *table])):
-        return
-    counts = table.groupby(["Metadata_Plate", "Metadata_Well"], sort=False).size()
-    text = f"{source}: its {len(table)} rows are of {len(counts)} wells and are taken as cells"
-    remedy = "If they are fields, name the column that numbers them in 'datasets: rename:', like {theirs: Metadata_Site}."
-    if counts.nunique() == 1 and counts.iloc[0] in _REPEATS:
-        notes.warn(f"{text}, though each well has {counts.iloc[0]}: are they fields or repeated measurements? {remedy}")
-    else:
-        notes.say(f"{text}. {remedy}")
-
-
-def _tell_columns(source: str, chosen: Columns, set_aside: list[str]) -> None:
-    """Say which columns are no features, and warn of those that look as if they were meant as such."""
-    if set_aside:
-        notes.say(
-            f"{source}: bookkeeping by the column's name, and no features ({len(set_aside)}): {_listed(set_aside)}. "
-            "'features: all' of the dataset takes them as features."
-        )
-    if chosen.others:
-        print(f"{source}: other columns that are no features ({len(chosen.others)}): {_by_kind(chosen.others)}")
-    meant = {name: kind for name, kind in chosen.others.items() if kind.remedy and not bookkeeping.is_bookkeeping(name)}
-    # Identifiers are often saved as text, features seldom.
-    if sum(kind is column_kinds.AS_TEXT for kind in meant.values()) <= len(chosen.lengths):
-        meant = {name: kind for name, kind in meant.items() if kind is not column_kinds.AS_TEXT}
-    for remedy in dict.fromkeys(kind.remedy for kind in meant.values()):
-        alike = {name: kind for name, kind in meant.items() if kind.remedy == remedy}
-        notes.warn(f"{source}: no features, though they may be meant as such: {_by_kind(alike)}. {remedy}")
-
-
-def _tell_few(source: str, kept: list[str], chosen: Columns) -> None:
-    if len(kept) > _FEW:
-        return
-    number, features = ("one", "feature") if len(kept) == 1 else ("two", "features")
-    others = f" Its other columns hold {_by_kind(chosen.others)}." if chosen.others else ""
-    notes.warn(
-        f"{source}: the study rests on the {number} {features} {_listed(kept)}: is the rest of the table missing?{others}"
-    )
-
-
-def _by_kind(others: dict[str, column_kinds.Kind]) -> str:
-    """Names of columns by what they hold: ``text (a, b); dates (c)``."""
-    by_kind: dict[str, list[str]] = {}
-    for name, kind in others.items():
-        by_kind.setdefault(kind.word, []).append(name)
-    return "; ".join(f"{word}: {_listed(names)}" for word, names in by_kind.items())
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

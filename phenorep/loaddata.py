@@ -1,6 +1,7 @@
 """Read a user's tables: CSV, also compressed, or parquet, with the columns of LoadData tables as text, others as numbers."""
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from phenorep import filekinds, headers, lookalikes, notes, plugins, tablefiles
 from phenorep.errors import UserError
 from phenorep.fields import well_name
 
+_ABOVE = ("#", "[", "//", "%")  # what comments and names of sections begin with
+_PREAMBLE = 50  # lines of settings at most
 _SHOWN = 8  # rows that a message lists
 
 
@@ -108,13 +111,38 @@ def _header(path: str, key: str) -> list[str]:
         names = tablefiles.header(file, separator).unique
     except (OSError, ValueError) as error:
         raise unreadable(path, key, error) from error
-    if len(names) == 1 and ";" in names[0]:
-        # Not read: where cells are separated by semicolons, numbers may have commas.
-        raise UserError(f"{path}: its columns are separated by ';'. Save it with commas; {_named(key)} names it.")
+    _check_header(path, key, names, separator)
     if (separator == ",") != (_by_name(file) == ","):
         its_name = {",": "commas", "\t": "tabs"}[separator]
         notes.say(f"{path}: its columns are separated by {its_name}, and it is read so.")
     return names
+
+
+def _check_header(path: str, key: str, names: Sequence[str], separator: str) -> None:
+    """Raise `UserError` if the first row of a table is no header of ours: other separators, a comment, a preamble."""
+    filled = [name for name in names if name.strip() and not name.startswith("Unnamed: ")]
+    for sign in ";|":
+        if len(names) == 1 and sign in names[0]:
+            # Not read: where cells are separated by semicolons, numbers may have commas.
+            raise UserError(f"{path}: its columns are separated by '{sign}'. Save it with commas; {_named(key)} names it.")
+    first = filled[0].strip()
+    ours = any(headers.spelt(headers.clean(name)) in headers.NAMES for name in filled)
+    alone = len(filled) == 1 and (first.startswith(_ABOVE) or _has_more_below(path, separator))
+    if (not ours and (alone or _has_section(path))) or re.match(r"#\s|//|%\s", first):
+        raise UserError(
+            f"{path}: its first row is {first!r:.80}, where the names of columns are expected. Take out all lines above the "
+            "header."
+        )
+
+
+def _has_section(path: str) -> bool:
+    """Whether data begin below a line ``[Data]``, as in tables of Columbus."""
+    return any(line.strip(' ,;\t"').lower() == "[data]" for line in tablefiles.lines(path, _PREAMBLE))
+
+
+def _has_more_below(path: str, separator: str) -> bool:
+    """Whether rows below a first one of a single cell have several: settings of Columbus stand above its data."""
+    return any(separator in line.strip(separator) for line in tablefiles.lines(path, _PREAMBLE)[1:])
 
 
 def _cells(file: Path, names: Sequence[str], places: Sequence[int], whole: bool) -> pd.DataFrame:

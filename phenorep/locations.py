@@ -10,6 +10,7 @@ from phenorep.errors import UserError
 
 _FILE = re.compile(r"file:(//(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
+_SHELL = re.compile(r"(~\w*|\$\{?[A-Za-z_]\w*\}?)(/|$)")
 _NETWORK = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -26,8 +27,14 @@ def path(text: str, where: str, remedy: str) -> str:
     Raises
     ------
     UserError
-        If it is on a drive of Windows, a shared folder of Windows or on the network, and cannot be opened here.
+        If it is on a drive of Windows, a shared folder of Windows or on the network, and cannot be opened here; or if it
+        begins with what only a shell replaces.
     """
+    if match := _SHELL.match(text):
+        raise UserError(
+            f"{where} is {text!r:.200}: {match[1]} is replaced by a shell alone, and this is taken as it is. "
+            "Write the folder in full, from '/', or from the folder of the table."
+        )
     if address := _FILE.fullmatch(text):
         text = unquote(address["path"])
         if address["host"] and address["host"].lower() != "localhost":
@@ -41,7 +48,7 @@ def path(text: str, where: str, remedy: str) -> str:
 
 def are_odd(column: pd.Series) -> pd.Series:
     """Which cells may be anything but a plain path: `path` need not look at the others, of which there are many."""
-    return column.str.contains(":", regex=False) | column.str.startswith("\\\\")
+    return column.str.contains(":", regex=False) | column.str.startswith(("\\\\", "~", "$"))
 
 
 def elsewhere(text: str) -> str | None:

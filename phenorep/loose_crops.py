@@ -9,7 +9,7 @@ import pandas as pd
 
 from phenorep import contracts, cutting, notes
 from phenorep.errors import UserError
-from phenorep.imaging import intensity, readers
+from phenorep.imaging import intensity, planes, readers
 from phenorep.order import natural
 
 IMAGES = (".tif", ".tiff", ".png", ".bmp")
@@ -25,13 +25,13 @@ class CropPlate:
     files: list[Path]
     many: bool  # one array (N, C, H, W)
 
-    def crops(self, channels: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and pixels (channels, H, W) of each crop."""
+    def crops(self, channels: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and pixels (channels, H, W) of each crop, whose planes have these names."""
         for path in self.files:
             if self.many:
                 array = _array(path)
                 for number, crop in enumerate(array):
-                    yield f"{path.as_posix()}/{number + 1}", _planes(crop, channels, path)
+                    yield f"{path.as_posix()}/{number + 1}", _planes(crop, len(channels), path)
             else:
                 yield path.as_posix(), read(path, channels)
 
@@ -92,7 +92,7 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
         raise UserError(f"{plate.files[0]}: the array holds no crop.")
     names, sums, first = [], cutting.Sums(len(channels)), None
     with contracts.replacing(outputs.array) as temporary, open(temporary, "wb") as file:
-        for name, crop in plate.crops(len(channels)):
+        for name, crop in plate.crops(channels):
             if first is None:
                 first = crop
                 header = {"descr": crop.dtype.str, "fortran_order": False, "shape": (count, *crop.shape)}
@@ -126,16 +126,16 @@ def store(plate: CropPlate, channels: Sequence[str], intensity_max: int | None, 
     contracts.write_facts(facts | measured, outputs.statistics)
 
 
-def read(path: Path, channels: int) -> np.ndarray:
-    """Pixels (channels, H, W) of the crop in a file.
+def read(path: Path, channels: Sequence[str]) -> np.ndarray:
+    """Pixels (channels, H, W) of the crop in a file, whose planes have these names.
 
     Raises
     ------
     UserError
-        If the file cannot be read, in one way only, as so many channels of grey values.
+        If the file cannot be read, in one way only, as these channels of grey values.
     """
     if path.suffix.lower() in ARRAYS:
-        return _planes(np.array(_array(path)), channels, path)
+        return _planes(np.array(_array(path)), len(channels), path)
     try:
         return readers.read_planes(path, channels)
     except readers.ImageError as error:
@@ -164,6 +164,10 @@ def _planes(pixels: np.ndarray, channels: int, path: Path) -> np.ndarray:
             f"{path}: its shape is {pixels.shape}, but --channels names {channels}. Name the planes of the crops in their "
             "order, each once. Of images with one channel each, the command `table` makes a table of fields."
         )
+    try:
+        planes.check_offset(pixels)
+    except planes.Refused as error:
+        raise UserError(f"{path}: cannot be used as a crop. {error} Replace the file or take it away.") from error
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 

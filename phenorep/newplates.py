@@ -3,7 +3,9 @@
 What decides them comes from the encoder's file; options and ``--config`` change it, and each change is said.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,16 +49,18 @@ def cut(
 
     chosen = applied_settings.settled(options, entries, config)
     preprocess = chosen.preprocess
-    dataset = _dataset(options, facts, chosen)
-    preparation.warn_of_differences(entries, chosen.flat())
     made, name = [], Path(options["images"][0]).stem
-    for plate in table.plates(dataset):
+    with _told(options, chosen):
+        dataset = _dataset(options, facts, chosen)
+        plates = table.plates(dataset)
+    preparation.warn_of_differences(entries, chosen.flat())
+    for plate in plates:
         files = {kind: work / kind / f"{plate}.parquet" for kind in ("fields", "nuclei", "quality")}
         files |= {kind: work / kind / f"{plate}.npz" for kind in ("illumination", "masks")}
         paths, sets = SimpleNamespace(**files), []
         for level, block in enumerate(chosen.samples):
             sets.append(outputs(work / "samples" / str(level) / (block["use"] or "view"), plate))
-        try:
+        with _told(options, chosen, f"datasets: {name}: "):
             # The same calls in the same order as the rules `fields`, `illumination`, `nuclei`, `samples` and `view`.
             fields.make(table, dataset, plate, work / name, preprocess.on_bad_image, paths.fields)
             illumination.make(paths.fields, preprocessing.stage(preprocess, "illumination"), threads, paths.illumination)
@@ -65,14 +69,21 @@ def cut(
             for block, parent, view in zip(chosen.samples[1:], sets, sets[1:], strict=False):
                 looked_at = SimpleNamespace(table=parent.table, statistics=parent.statistics, array=sets[0].array)
                 store.make_view(block, looked_at, view)
-        except UserError as error:
-            # The table is no dataset of a configuration, though the jobs' functions take it for one.
-            text = str(error).removeprefix(f"datasets: {name}: ")
-            hint = applied_settings.hint(text, options, chosen.samples, chosen.intensity_max)
-            raise UserError(f"{text} {hint}".strip()) from error
         print(f"plate {plate}: {pq.read_metadata(sets[-1].table).num_rows} samples")
         made.append(sets[-1])
     return made
+
+
+@contextmanager
+def _told(options: dict, chosen: applied_settings.Settings, prefix: str = "") -> Iterator[None]:
+    """Tell the user of this command what the jobs' functions tell the user of a configuration."""
+    try:
+        yield
+    except UserError as error:
+        # The table is no dataset of a configuration, though the jobs' functions take it for one.
+        text = str(error).removeprefix(prefix)
+        hint = applied_settings.hint(text, options, chosen.samples, chosen.intensity_max)
+        raise UserError(f"{text} {hint}".strip()) from error
 
 
 def outputs(folder: Path, plate: str) -> SimpleNamespace:
@@ -101,7 +112,8 @@ def _dataset(options: dict, facts: dict, chosen: applied_settings.Settings):
     path = options["images"][0]
     if not Path(path).is_file():
         raise UserError(f"{path}: there is no such file. `phenorep table` writes one from a microscope's folder.")
-    ours = loaddata.columns(path, "table")
+    given = tabulation.pairs(options["rename"], "--rename") if options.get("rename") else {}
+    ours = loaddata.columns(path, "table", given)
     known = contracts.channels_of(ours.values())
     pairs = tabulation.pairs(options["channels"], "--channels") if options.get("channels") else {}
     for name in pairs:
@@ -109,6 +121,7 @@ def _dataset(options: dict, facts: dict, chosen: applied_settings.Settings):
             raise UserError(f"--channels: {path} has no channel '{name}'; it has {', '.join(known) or 'none'}.")
     names = [pairs.get(name, name) for name in known]
     remedy = f"Say which is which: --channels THEIRS=OURS,..., like {known[0] if known else 'w1'}={facts['channels'][0]}."
+    _check_one_each(known, names)
     check_channels(facts, names, path, remedy, pairs)
     nuclear = chosen.preprocess.nuclei_settings.channel or "DNA"
     if nuclear not in names:
@@ -119,7 +132,7 @@ def _dataset(options: dict, facts: dict, chosen: applied_settings.Settings):
     if nuclear not in facts["channels"]:
         print(f"channels: {nuclear} is opened too: nuclei are found on it")
     needed = {*facts["channels"], nuclear}
-    rename = {
+    rename = given | {
         theirs: f"{kind}_{pairs[name]}"
         for theirs, own in ours.items()
         for kind, _, name in [own.partition("_")]
@@ -127,6 +140,20 @@ def _dataset(options: dict, facts: dict, chosen: applied_settings.Settings):
     }
     keys = {"table": path, "rename": rename or None, "channels": [name for name in names if name in needed]}
     keys |= {"intensity_max": chosen.intensity_max, "pixel_size_um": chosen.pixel_size_um}
-    if options.get("plate_map") is not None:
-        keys["plate_map"] = options["plate_map"]
+    stated = {key: options.get(option) for key, option in applied_settings.TABLE_OPTIONS.items() if key != "rename"}
+    stated["plate_map"] = options.get("plate_map")
+    if stated["plates"] is not None:
+        stated["plates"] = list(tabulation.pairs(stated["plates"], "--plates"))
+    keys |= {key: value for key, value in stated.items() if value is not None}
     return plugins.configure(table.Config, keys, "phenorep embed")
+
+
+def _check_one_each(theirs: list[str], ours: list[str]) -> None:
+    """Raise `UserError` if two channels of a table would have one name."""
+    name, number = Counter(ours).most_common(1)[0] if ours else ("", 0)
+    if number > 1:
+        both = [channel for channel, new in zip(theirs, ours, strict=True) if new == name]
+        raise UserError(
+            f"--channels: {' and '.join(both)} of the table would both be the channel {name}. Name the one that is meant, "
+            f"and call the other otherwise: --channels {both[0]}={name},{both[1]}=Other."
+        )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_KEPT: ContextVar[list[dict] | None] = ContextVar("notes", default=None)
+_KEPT: ContextVar[tuple[list[dict], ...]] = ContextVar("notes", default=())  # of the blocks, the outermost first
 _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
@@ -24,9 +24,12 @@ def warn(text: str) -> None:
 
 @contextmanager
 def kept() -> Iterator[list[dict]]:
-    """Collect what is said inside the block: a list, in order, of {"text": ..., "check": whether it is a warning}."""
+    """Collect what is said inside the block: a list, in order, of {"text": ..., "check": whether it is a warning}.
+
+    Of blocks within blocks each keeps a note, which is said once: a command says it of all that its steps read again.
+    """
     notes: list[dict] = []
-    token = _KEPT.set(notes)
+    token = _KEPT.set((*_KEPT.get(), notes))
     try:
         yield notes
     finally:
@@ -47,9 +50,10 @@ def _add(text: str, check: bool) -> None:
     if _SILENT.get():
         return
     note = {"text": text, "check": check}
-    notes = _KEPT.get()
-    if notes is not None:
-        if note in notes:
-            return
-        notes.append(note)
-    print(f"WARNING: {text}" if check else text)
+    blocks = _KEPT.get()
+    said = any(note in notes for notes in blocks)
+    for notes in blocks:
+        if note not in notes:
+            notes.append(note)
+    if not said:
+        print(f"WARNING: {text}" if check else text)

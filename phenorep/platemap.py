@@ -3,11 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from phenorep import amounts, plugins, spellings
+from phenorep import amounts, lookalikes, plugins, spellings
 from phenorep.errors import UserError
+from phenorep.fields import well_name
 
+PLATE, WELL = "Metadata_Plate", "Metadata_Well"
 CARRIED = ("Metadata_", "Label_", "Split_")  # columns of a plate map that are joined
 SHOWN = 8  # wells or values that a message lists
 
@@ -35,12 +38,15 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
     Raises
     ------
     UserError
-        If a well stands in the map twice, an imaged well is not in it, or a column stands in both tables.
+        If a well stands in the map twice, an imaged well is not in it, a column stands in both tables, or a column of
+        another name than `Metadata_Plate` names plates.
     """
-    keys = [key for key in ("Metadata_Plate", "Metadata_Well") if key in wells]
+    keys = [key for key in (PLATE, WELL) if key in wells]
+    where = f"{map_path} ('datasets: plate_map:')"
+    _check_plates(wells, plates, where)
+    every = list(wells)
     # A column that was left empty, as in a new template, tells nothing: as if it were not there.
     wells = wells[[n for n in wells if n in keys or (n.startswith(CARRIED) and (wells[n] != "").any())]]
-    where = f"{map_path} ('datasets: plate_map:')"
     if len(wells.columns) == len(keys):
         raise UserError(
             f"{where}: there is no column Metadata_* beside the well, or nothing in it. Fill one in, or name it by "
@@ -51,13 +57,17 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
         raise UserError(f"{where}: {', '.join(both)} stand in {fields_path} too. Take them out of one of the two.")
     twice = wells.loc[wells.duplicated(keys), keys]
     if len(twice):
-        raise UserError(f"{where}: {_listed(twice)} stand there twice. Keep one row of each.")
+        barcodes = [name for name in every if PLATE not in keys and lookalikes.of(name) == PLATE]
+        other = [f", or take {n!r} for the plate by 'datasets: rename: {lookalikes.pair(n, PLATE)}'" for n in barcodes[:1]]
+        raise UserError(f"{where}: {_listed(twice)} stand there twice. Keep one row of each{''.join(other)}.")
     imaged = fields[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
     if "Metadata_Plate" in keys:
         unknown = sorted(set(wells["Metadata_Plate"]) - set(plates))
         if unknown:
-            hint = plugins.suggest(unknown[0], plates)
-            raise UserError(f"{where}: {fields_path} has no plate '{unknown[0]}'. {hint} Mend it or take its rows out.")
+            hint = spellings.hint(unknown[0], plates) or plugins.suggest(unknown[0], plates)
+            raise UserError(
+                f"{where}: {fields_path} has no plate '{unknown[0]}'. {hint} Write it as there, or take its rows out."
+            )
         named = wells
     else:
         named = pd.DataFrame({"Metadata_Plate": list(plates)}).merge(wells, how="cross")
@@ -77,7 +87,26 @@ def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: 
     return table.drop(columns="_found").fillna("")
 
 
-def controls(table: pd.DataFrame, rules: dict[str, dict | None], places: Mapping[str, str], policy: str) -> pd.Series:
+def _check_plates(wells: pd.DataFrame, plates: Sequence[str], where: str) -> None:
+    """Raise `UserError` if a map that is joined by well alone names plates under another name than `Metadata_Plate`.
+
+    All plates would get the wells of one of them.
+    """
+    if PLATE in wells:
+        return
+    ours = {spellings.folded(name) for name in plates}
+    for name in (name for name in wells if lookalikes.of(name) == PLATE):
+        named = {spellings.folded(text) for text in wells[name] if text}
+        if named & ours and not named == ours == set(list(ours)[:1]):  # one plate: its wells are those of its map
+            raise UserError(
+                f"{where}: its column '{name}' names plates, and without a column {PLATE} the map would hold for every "
+                f"plate. 'datasets: rename: {lookalikes.pair(name, PLATE)}' takes it for the plate."
+            )
+
+
+def controls(
+    table: pd.DataFrame, rules: dict[str, dict | None], places: Mapping[str, str], policy: str, whole: bool = True
+) -> pd.Series:
     """Kind of control of each row.
 
     Parameters
@@ -85,11 +114,14 @@ def controls(table: pd.DataFrame, rules: dict[str, dict | None], places: Mapping
     table
         A row per field, text columns.
     rules
-        {kind: {column: value or list of values}}: a row is of the kind if all its columns match. Numbers match as numbers.
+        {kind: {column: value or list of values}}: a row is of the kind if all its columns match. Numbers match as numbers,
+        wells in any of their forms.
     places
         {column: the file that it is of}, for messages.
     policy
         As of `spellings.cleaned`: under ``folded`` a rule names all spellings of a name.
+    whole
+        Whether the table holds all plates: then each value of a list must match a row.
 
     Returns
     -------
@@ -99,31 +131,77 @@ def controls(table: pd.DataFrame, rules: dict[str, dict | None], places: Mapping
     Raises
     ------
     UserError
-        If a rule names no column or matches no row, or a row is of two kinds.
+        If a rule names no column or matches no row, a value of a list matches no row, or a row is of two kinds.
     """
     kinds = pd.Series("", index=table.index, dtype=str)
     for kind, rule in rules.items():
-        matches = pd.Series(True, index=table.index)
-        for column, wanted in (rule or {}).items():
-            if column not in table:
-                hint = plugins.suggest(column, table.columns)
-                where = " and ".join(dict.fromkeys(places.values()))
-                raise UserError(f"datasets: {kind}_control: there is no column '{column}' in {where}. {hint}")
-            values = wanted if isinstance(wanted, list | tuple) else [wanted]
-            is_wanted = {text: any(_equal(text, value, policy) for value in values) for text in set(table[column])}
-            matches &= table[column].map(is_wanted).astype(bool)
         if not rule:
             continue
+        where = f"datasets: {kind}_control"
+        by_value = {column: _by_value(table, column, wanted, places, policy, where) for column, wanted in rule.items()}
+        by_column = {column: np.logical_or.reduce(list(rows.values())) for column, rows in by_value.items()}
+        matches = np.logical_and.reduce(list(by_column.values()))
         if not matches.any():
-            column, wanted = next(iter(rule.items()))
-            texts = list(dict.fromkeys(table[column]))
-            hint = spellings.hint(str(wanted), texts) or plugins.suggest(wanted, texts[:SHOWN])
-            raise UserError(f"datasets: {kind}_control: no row of {places[column]} has {rule}. In {column}: {hint}")
+            raise UserError(_unmatched(table, rule, by_column, places, where))
+        if whole:
+            _check_values(table, by_value, matches, places, where)
         if (matches & (kinds != "")).any():
-            where = places[next(iter(rule))]
-            raise UserError(f"datasets: {kind}_control: {rule} matches wells that are another control already, in {where}.")
+            place = places[next(iter(rule))]
+            raise UserError(f"{where}: {rule} matches wells that are another control already, in {place}.")
         kinds[matches] = kind
     return kinds
+
+
+def _by_value(table: pd.DataFrame, column: str, wanted, places: Mapping[str, str], policy: str, where: str) -> dict:
+    """Which rows (N,) match each value that a rule gives for a column."""
+    if column not in table:
+        like = lookalikes.of(column)
+        hint = f"Did you mean '{like}'?" if like in places else plugins.suggest(column, places)
+        files = " and ".join(dict.fromkeys(places.values()))
+        raise UserError(f"{where}: there is no column '{column}' in {files}. {hint}")
+    values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    if column == WELL:
+        values = [well_name(str(value), f"{where}: {WELL}") for value in values]
+    texts = set(table[column])
+    return {
+        value: table[column].map({text: _equal(text, value, policy) for text in texts}).to_numpy(bool) for value in values
+    }
+
+
+def _unmatched(table: pd.DataFrame, rule: dict, by_column: dict, places: Mapping[str, str], where: str) -> str:
+    """What is said of a rule that matches no row: which of its conditions is at fault."""
+    empty = [column for column, rows in by_column.items() if not rows.any()]
+    if empty or len(rule) == 1:
+        column = empty[0]
+        return f"{where}: no row of {places[column]} has {rule}. In {column}: {_near(table[column], rule[column])}"
+    # Each condition has its rows: which of them has none together with those before it?
+    rows, before = np.ones(len(table), bool), []
+    for column, fits in by_column.items():
+        if not (rows & fits).any():
+            break
+        rows &= fits
+        before.append(f"{column}: {rule[column]}")
+    there = list(dict.fromkeys(table[column][rows]))
+    return (
+        f"{where}: no row of {places[column]} has {rule}. Rows with {{{', '.join(before)}}} have in {column} "
+        f"{', '.join(map(repr, there[:SHOWN]))}, not {rule[column]!r}. Write what they have, or leave {column} out."
+    )
+
+
+def _check_values(table: pd.DataFrame, by_value: dict, matches: np.ndarray, places: Mapping[str, str], where: str) -> None:
+    """Raise `UserError` if a value of a rule's list matches no row of those that the whole rule matches."""
+    for column, rows in by_value.items():
+        for value, fits in rows.items():
+            if (fits & matches).any():
+                continue
+            why = "matches no row that fits the rest of the rule" if fits.any() else f"is not in {places[column]}"
+            hint = "" if fits.any() else f" {_near(table[column], value)}"
+            raise UserError(f"{where}: {column}: {value!r} of the list {why}.{hint} Correct it, or take it out.")
+
+
+def _near(column: pd.Series, wanted) -> str:
+    texts = list(dict.fromkeys(column))
+    return spellings.hint(str(wanted), texts) or plugins.suggest(wanted, texts[:SHOWN])
 
 
 def batches(values: pd.Series, pattern: str, where: str) -> pd.Series:

@@ -7,6 +7,7 @@ import pandas as pd
 from phenorep import notes
 from phenorep.errors import UserError
 from phenorep.fields import check_name
+from phenorep.lookalikes import pair
 from phenorep.microscopes import listed
 from phenorep.order import natural
 
@@ -24,15 +25,30 @@ _SITES = (
     "position",
     "series",
 )
+_TIMES = (
+    *("timepoint", "timepointid", "time", "timeid", "timeindex", "timenumber", "t", "tp", "tindex", "frame", "frameid"),
+    *("framenumber", "elapsedtime", "elapsed", "elapsedhours", "timelapse", "hourspost", "hpi"),
+    *(f"{unit}{s}" for unit in ("day", "hour", "hr", "minute") for s in ("", "s")),
+    *(f"{what}{unit}" for what in ("time", "elapsedtime") for unit in ("h", "hr", "hrs", "hours", "min", "s", "days")),
+)
+_PLANES = (
+    *("plane", "planeid", "planeindex", "planenumber", "z", "zid", "zindex", "znumber", "zplane", "zslice", "slice"),
+    *("zstack", "stack", "zpos", "zposition", "zlevel", "zstep", "zheight", "zum", "focalplane", "depth"),
+)
 _KINDS = {
-    "time": ("time point", ("timepoint", "timepointid", "time", "timeid", "timeindex", "t", "frame")),
-    "plane": ("plane", ("plane", "planeid", "z", "zindex", "zplane", "zslice", "slice")),
+    "time": ("time point", _TIMES),
+    "plane": ("plane", _PLANES),
 }
 
 
 def candidates(columns: list[str], names: tuple[str, ...] = _SITES) -> list[str]:
-    """Columns that may say which field a row is, or what else `names` tell, the likeliest first."""
-    plain = {re.sub("[_ ]", "", name.removeprefix("Metadata_")).lower(): name for name in columns if "Metadata_" in name}
+    """Columns that may say which field a row is, or what else `names` tell, the likeliest first.
+
+    Fields are those behind ``Metadata_`` only; a time point or plane is one under any name, since it would pass for a field.
+    """
+    taken = [name for name in columns if "Metadata_" in name or names != _SITES]
+    taken.sort(key=lambda name: name.startswith("Metadata_"))  # the last of several of one name is used
+    plain = {re.sub(r"[^a-z0-9]", "", name.removeprefix("Metadata_").lower()): name for name in taken}
     return [plain[name] for name in names if name in plain]
 
 
@@ -68,9 +84,11 @@ def numbered(
             _check_single(table, group, key, path)
     if site is None:
         if table.duplicated(WELL).any():
+            others = [name for name in table if name.startswith("Metadata_") and _varying(table, [name])]
+            differ = f" Rows of a well differ in {listed(others)}." if others else ""
             notes.say(
-                f"{path}: there is no column {SITE}: the fields of a well are numbered in the order of their images' names. "
-                f"Another column can tell them: 'datasets: rename: {{theirs: {SITE}}}'."
+                f"{path}: there is no column {SITE}: the fields of a well are numbered in the order of their images' names."
+                f"{differ} Another column can tell them: 'datasets: rename: {{theirs: {SITE}}}'."
             )
         return table.assign(**{SITE: _counted(table, channels)})
     if site != SITE:
@@ -78,7 +96,13 @@ def numbered(
     for row, name in table[site].drop_duplicates().items():
         if name:  # a row may lack its site
             check_name(name, "site", f"{path}: row {row}: {site}")
-    twice = table[table.duplicated(group, keep=False) & (table[site] != "")]
+    twice = table[table.duplicated(group, keep=False)]
+    if len(twice) and (twice[site] == "").all():
+        rows = listed(twice.index.tolist())
+        raise UserError(
+            f"{path}: rows {rows} have no {site}, and other rows of their wells neither. Number the fields there."
+        )
+    twice = twice[twice[site] != ""]
     if len(twice):
         plate, well, name = twice.iloc[0][group]
         rows = twice.index[(twice[group] == twice.iloc[0][group]).all(axis=1)]
@@ -121,7 +145,24 @@ def _chosen(table: pd.DataFrame, key: str, wanted: int | str | None, path: str) 
                 f"{path}: {key}: plate {plate} has no {what} {wanted}; it has {there} in {values.name}. Choose another one, "
                 "or leave the plate out by naming the others in 'plates:'."
             )
+    _tell_lacking(table, fits, f"{path}: {key}", f"{what} {wanted} in {values.name}")
     return table[fits]
+
+
+def _tell_lacking(table: pd.DataFrame, fits: pd.Series, where: str, what: str) -> None:
+    """Warn of wells, or of fields in them, that have images and none at what was chosen."""
+    group = [*WELL, *([SITE] if SITE in table else [])]
+    lacking = table[group].drop_duplicates().merge(table.loc[fits, group].drop_duplicates(), how="left", indicator=True)
+    lacking = lacking.loc[lacking["_merge"] == "left_only", group]
+    if lacking.empty:
+        return
+    kept = set(table.loc[fits, WELL].itertuples(index=False, name=None))
+    wells = [well for well in dict.fromkeys(lacking[WELL].itertuples(index=False, name=None)) if well not in kept]
+    names = [" ".join(well) for well in wells]
+    if len(group) > len(WELL):
+        partly = [row for row in lacking.itertuples(index=False, name=None) if row[:2] in kept]
+        names += [f"{plate} {well} site {site}" for plate, well, site in partly]
+    notes.warn(f"{where}: left out, since they have no {what}: {listed(names)}.")
 
 
 def _equal(text: str, wanted: int | str) -> bool:
@@ -157,7 +198,7 @@ def _check_single(table: pd.DataFrame, group: list[str], key: str, path: str) ->
     raise UserError(
         f"{where} has {len(numbers)} {what}s in {column}: {listed(numbers)}. A field is one image per channel: choose one "
         f"{what} by '{key}: {numbers[0]}'; for more of them, give each a dataset of its own. If that is not what the column "
-        f"tells, rename it: 'datasets: rename: {{{column}: Metadata_Other}}'."
+        f"tells, rename it: 'datasets: rename: {pair(column, 'Metadata_Other')}'."
     )
 
 

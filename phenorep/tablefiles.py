@@ -9,7 +9,9 @@ import bz2
 import csv
 import gzip
 import io
+import itertools
 import lzma
+import re
 import warnings
 import zipfile
 from collections.abc import Collection, Iterator
@@ -88,6 +90,11 @@ def decoding():
         raise ValueError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
 
 
+_EXCELS = re.compile(
+    r"\s*sep=(?P<sign>.?)[,;\t|\s]*", re.IGNORECASE
+)  # the first line that Excel writes and takes for itself
+
+
 class Header(NamedTuple):
     """Names of a table's columns as the file has them, "" where there is none; and the number of the row that holds them."""
 
@@ -101,7 +108,7 @@ class Header(NamedTuple):
 
 
 def header(path: str | Path, separator: str | None = None) -> Header:
-    """The header of a table: its first row that holds anything.
+    """The header of a table: its first row that holds anything but Excel's own line, ``sep=,``.
 
     Raises
     ------
@@ -112,16 +119,24 @@ def header(path: str | Path, separator: str | None = None) -> Header:
     with opened(path) as file:
         rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=separator)
         for number, names in enumerate(rows, 1):
-            if any(name.strip() for name in names):
+            if any(name.strip() for name in names) and not _EXCELS.fullmatch(separator.join(names)):
                 return Header(names, number)
     raise ValueError("there is nothing in it")
 
 
 def separator_of(path: str | Path) -> str:
-    """What separates the cells: tabs in .tsv and .txt, commas elsewhere, but the other of the two if it alone is there."""
+    """What separates the cells: tabs in .tsv and .txt, commas elsewhere, but the other of the two if it makes more cells."""
     usual, other = ("\t", ",") if any(suffix in (".tsv", ".txt") for suffix in Path(path).suffixes) else (",", "\t")
     names = header(path, usual).names
-    return other if len(names) == 1 and other in names[0] else usual
+    # A comma in a name is no sign of commas: tabs make more columns then.
+    return other if any(other in name for name in names) and len(header(path, other).names) > len(names) else usual
+
+
+def lines(path: str | Path, number: int) -> list[str]:
+    """The first lines of a table, as they are."""
+    with opened(path) as file:
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace")
+        return [line.rstrip("\r\n") for line in itertools.islice(text, number)]
 
 
 def read(path: str | Path, columns: Collection[int] | None = None) -> pd.DataFrame:

@@ -82,13 +82,14 @@ def _config(options: dict) -> folder.Config:
 
 def pairs(text: str, option: str) -> dict[str, str]:
     """``w1=DNA,w2`` as {"w1": "DNA", "w2": "w2"}; a name with a comma is in quotes: ``"DAPI, 405"=DNA``."""
-    parts = [part.partition("=") for part in next(csv.reader([text.replace("\n", " ")], skipinitialspace=True))]
-    if any(not theirs.strip() or (sign and not ours.strip()) for theirs, sign, ours in parts):
+    # The last sign parts: theirs may have others, as in "GFP=488", and ours has none.
+    parts = [part.rpartition("=") for part in next(csv.reader([text.replace("\n", " ")], skipinitialspace=True))]
+    if any((sign and not theirs.strip()) or not ours.strip() for theirs, sign, ours in parts):
         raise UserError(
             f"{option} {text}: expected THEIRS=OURS,THEIRS=OURS, like w1=DNA,w2=Actin; a name with a comma in it in quotes: "
             f"{option} '\"DAPI, 405\"=DNA,w2=Actin'."
         )
-    return {theirs.strip(): (ours if sign else theirs).strip() for theirs, sign, ours in parts}
+    return {(theirs if sign else ours).strip(): ours.strip() for theirs, sign, ours in parts}
 
 
 def _fields(files: microscopes.Listing, chosen: fieldlist.Selection) -> tuple[pd.DataFrame, list[microscopes.Acquisition]]:

@@ -4,7 +4,8 @@ The table (CSV, also compressed, or parquet) has a row per well, per field of vi
 columns ``Metadata_Plate``, ``Metadata_Well`` and, if there is one, ``Metadata_Site`` say. Other ``Metadata_*`` columns carry
 the experiment, ``Label_*`` and ``Split_*`` are targets and splits (a prefix ``Image_`` is taken off these). Columns of other
 names are brought in by `rename`. **Every other column of numbers is a feature**, and a column of lists of numbers (parquet)
-is as many features as its lists are long. Bookkeeping, which the column's name tells (`phenorep.bookkeeping`), is left out.
+is as many features as its lists are long. Bookkeeping, which the column's name tells (`phenorep.bookkeeping`), is left out,
+but for what `features` names.
 What else is none is to be renamed: ``rename: {passage: Metadata_Passage}``. Smallest table::
 
     Metadata_Plate,Metadata_Well,Metadata_Compound,Metadata_MoA,Cells_Area,Cells_Texture
@@ -15,11 +16,12 @@ There are no images, so nothing is planned that needs them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pandas as pd
 
-from phenorep import bookkeeping, experiment, feature_values, headers, loaddata, overlooked
+from phenorep import bookkeeping, experiment, feature_tables, feature_values, headers, loaddata, overlooked, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Experiment
 from phenorep.order import natural
@@ -36,13 +38,15 @@ class Config(Experiment):
     source: str = ""  # what computed the features, e.g. "CellProfiler 4.2.8", for the report
     # "measurements": all columns of numbers but bookkeeping, such as numbers of objects, places in the field, run times:
     # noise with a number of the image group among it passed for a representation that finds mechanisms. "all": these too,
-    # since some are biology in some studies, such as the count of children.
-    features: str = "measurements"
+    # since some are biology in some studies, such as the count of children. A list of columns, also with * in their names:
+    # the measurements and these, since a name misleads (Nuclear_Location_Ratio, an embedding's frame_0 ... frame_511).
+    features: str | list = "measurements"
 
     def __post_init__(self):
         super().__post_init__()
-        if self.features not in ("measurements", "all"):
-            raise ValueError(f"features must be 'measurements' or 'all', not '{self.features}'")
+        texts = isinstance(self.features, list) and self.features and all(isinstance(name, str) for name in self.features)
+        if not texts and self.features not in ("measurements", "all"):
+            raise ValueError(f"features must be 'measurements', 'all' or a list of columns, not {self.features!r}")
 
 
 def plates(config: Config) -> list[str]:
@@ -104,8 +108,11 @@ def metadata(config: Config) -> pd.DataFrame:
 
 def check(config: Config) -> None:
     """Read all tables once, raise what is wrong with them and say what is read in which way."""
-    metadata(config)
-    columns(config)
+    table = metadata(config)
+    chosen, left_out = columns(config)
+    feature_tables.tell(config.table, table, chosen, left_out)
+    feature_tables.tell_few(config.table, chosen.names(), chosen)
+    feature_values.check_lists(config.table, chosen)
 
 
 def columns(config: Config) -> tuple[feature_values.Columns, list[str]]:
@@ -114,22 +121,53 @@ def columns(config: Config) -> tuple[feature_values.Columns, list[str]]:
     Raises
     ------
     UserError
-        If a column holds what was surely meant as features and cannot be read as such.
+        If a column holds what was surely meant as features and cannot be read as such, or `features` names none.
     """
     renamed = set(map(str, config.rename or {}))
     ours = loaddata.columns(config.table, "table", config.rename)
     ours = {name: new for name, new in ours.items() if not renamed & headers.forms(name)}
     rest = [name for name, new in ours.items() if not new.startswith(CARRIED)]
+    named = _named(config, rest)
     all_columns = feature_values.columns(config.table, rest)
-    telling = [] if config.features == "all" else [name for name in rest if bookkeeping.is_bookkeeping(name)]
+    telling = [name for name in _bookkeeping(config, rest, all_columns) if name not in named]
     for name, kind in all_columns.others.items():
-        if kind.refused and name not in telling:
+        if (kind.refused and name not in telling) or name in named:
             raise UserError(
                 f"{config.table}: column '{name}' holds {kind.word}, which cannot be read as features. {kind.remedy} If it "
                 f"is none, name it in 'datasets: rename:', like {{{name}: Metadata_{name}}}."
             )
     left_out = [name for name in telling if name in all_columns.lengths]
     return all_columns.without(left_out), left_out
+
+
+def _named(config: Config, columns: list[str]) -> set[str]:
+    """The columns that the key `features` lists as features; raises `UserError` if a name or pattern has none."""
+    patterns = config.features if isinstance(config.features, list) else []
+    named: set[str] = set()
+    for pattern in patterns:
+        matching = {name for name in columns if any(fnmatchcase(form, _literal(pattern)) for form in headers.forms(name))}
+        if not matching:
+            raise UserError(
+                f"{config.table}: 'features: {patterns}' of the dataset names {pattern!r}, and no column that may be a "
+                f"feature is called so. {plugins.suggest(pattern, columns)}"
+            )
+        named |= matching
+    return named
+
+
+def _literal(pattern: str) -> str:
+    """A pattern in which * alone has a meaning: names have brackets, as in Position X [µm]."""
+    return "".join(f"[{sign}]" if sign in "?[" else sign for sign in pattern)
+
+
+def _bookkeeping(config: Config, names: list[str], told: feature_values.Columns) -> list[str]:
+    if config.features == "all":
+        return []
+    lists = any(told.lengths.get(name) is not None for name in names if not bookkeeping.is_bookkeeping(name))
+    may_number = [name for name in names if bookkeeping.may_number_rows(name) and told.lengths.get(name, 0) is None]
+    numbering = [name for name in may_number if feature_values.numbers_rows(config.table, name)]
+    left_out = {*bookkeeping.among(names, lists), *numbering}
+    return [name for name in names if name in left_out]
 
 
 def values(config: Config, chosen: feature_values.Columns) -> Iterator[np.ndarray]:

@@ -12,15 +12,16 @@ read where they lie. A field of view is one image per channel: where there are s
 [0] https://cellprofiler-manual.s3.amazonaws.com/CellProfiler-4.2.8/modules/fileprocessing.html
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, experiment, loaddata, locations, overlooked, platemap, plugins, sites
+from phenorep import channel_columns, contracts, experiment, loaddata, locations, overlooked, platemap, plugins, sites
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
-from phenorep.fields import check_name
+from phenorep.fields import check_name, check_shared
 from phenorep.microscopes import listed
 from phenorep.order import natural
 
@@ -86,7 +87,12 @@ def sources(config: Config) -> list[str]:
 
 def check(config: Config) -> None:
     """Read all tables once, raise what is wrong with them and say what is read in which way; no image is opened."""
-    _described(config, plates(config))
+    chosen = plates(config)
+    table, channels = _described(config, chosen)
+    imaged = table[table["Metadata_Plate"].isin(chosen) & (table["Problem"] == "")]
+    images = _images(config, imaged, channels)
+    for plate in dict.fromkeys(images.loc[images.duplicated("image"), "plate"]):
+        check_shared(_of_plate(config, imaged, plate, channels), channels)
 
 
 def fields(config: Config, plate: str, resources: Path) -> pd.DataFrame:  # noqa: ARG001
@@ -118,6 +124,7 @@ def _described(config: Config, chosen: list[str]) -> tuple[pd.DataFrame, list[st
     overlooked.tell(tables, config, there=sited)
     names = list(dict.fromkeys(table["Metadata_Plate"]))
     used = table["Metadata_Plate"].isin(chosen)
+    channel_columns.check(table[used], channels, bool(config.channels), config.table)
     fields = sites.numbered(table[used], channels, config.table, config.time, config.plane)
     fields = _placed(config, fields, channels)
     _check_shared(config, fields, channels)
@@ -135,12 +142,13 @@ def _of_plate(config: Config, table: pd.DataFrame, plate: str, channels: list[st
 
 def _channels(config: Config, columns: list[str]) -> list[str]:
     known = contracts.channels_of(columns)
+    images = channel_columns.images(columns)
     if not known:
         raise UserError(f"{config.table}: there is no column FileName_{{Channel}}; its columns are {', '.join(columns)}.")
     for channel in config.channels:
         if channel not in known:
             raise UserError(f"datasets: channels: '{channel}' is not in {config.table}. {plugins.suggest(channel, known)}")
-    return [check_name(channel, "channel", config.table) for channel in config.channels or known]
+    return [check_name(channel, "channel", config.table) for channel in config.channels or images]
 
 
 def _placed(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.DataFrame:
@@ -151,14 +159,8 @@ def _placed(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.Data
 
 
 def _check_shared(config: Config, table: pd.DataFrame, channels: list[str]) -> None:
-    """Raise `UserError` if plates share an image; within a plate the job `fields` says it."""
-    images = []
-    for channel in channels:
-        names = table[f"FileName_{channel}"]
-        folders = "" if config.images else table.get(f"PathName_{channel}", "")
-        paths = names if isinstance(folders, str) else folders + "/" + names
-        images.append(pd.DataFrame({"image": paths, "plate": table["Metadata_Plate"]})[names != ""])
-    each = pd.concat(images).drop_duplicates()
+    """Raise `UserError` if plates share an image; `fields.check_shared` says it of one plate."""
+    each = _images(config, table, channels).drop_duplicates()
     if len(shared := each[each.duplicated("image", keep=False)]):
         first = shared[shared["image"] == shared["image"].iloc[0]]
         rows, plates = listed(first.index.tolist()), " and ".join(first["plate"])
@@ -167,6 +169,18 @@ def _check_shared(config: Config, table: pd.DataFrame, channels: list[str]) -> N
             f"{config.table}: rows {rows}: plates {plates} name the same image, {first['image'].iloc[0]}.{why} "
             "Name each plate's own images."
         )
+
+
+def _images(config: Config, table: pd.DataFrame, channels: list[str]) -> pd.DataFrame:
+    """All images that a table names, from its folder, and their plates."""
+    images = []
+    for channel in channels:
+        names = table[f"FileName_{channel}"]
+        folders = "" if config.images else table.get(f"PathName_{channel}", "")
+        paths = names if isinstance(folders, str) else (folders + "/" + names).where(folders != "", names)
+        paths = paths.str.replace("\\", "/", regex=False).map(os.path.normpath)  # one file may have two spellings
+        images.append(pd.DataFrame({"image": paths, "plate": table["Metadata_Plate"]})[names != ""])
+    return pd.concat(images)
 
 
 def _here(config: Config, column: pd.Series) -> pd.Series:

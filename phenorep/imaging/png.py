@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from phenorep.imaging import promises
-from phenorep.imaging.planes import Refused, Stored
+from phenorep.imaging.planes import Refused, Stored, check_offset
 from phenorep.imaging.tiff import grey_ramp
 
 PNG, BMP = b"\x89PNG\r\n\x1a\n", b"BM"
@@ -41,6 +41,7 @@ def read(path: Path, length: int, pixels: bool) -> Stored:
         if not pixels:
             return Stored(shape)
         values = np.asarray(image)
+    check_offset(values)
     if values.ndim == 2:
         return Stored(shape, (values if ramp is None else ramp[values])[None])
     planes, colour = np.moveaxis(values, -1, 0), image.mode.startswith("RGB")

@@ -76,26 +76,26 @@ def read(path: str | Path) -> np.ndarray:
     return np.ascontiguousarray(image, image.dtype.newbyteorder("="))
 
 
-def read_planes(path: str | Path, count: int) -> np.ndarray:
+def read_planes(path: str | Path, channels: Sequence[str]) -> np.ndarray:
     """Grey values of a crop that has several channels in one file: pages, planes, or colours of a picture.
 
     Parameters
     ----------
-    count
-        Number of channels. For one, equal colours are grey.
+    channels
+        Names of the channels in the order of the planes. For one, equal colours are grey.
 
     Returns
     -------
     numpy.ndarray
-        Array (count, height, width) of type uint8 or uint16, as stored: not scaled.
+        Array (channels, height, width) of type uint8 or uint16, as stored: not scaled.
 
     Raises
     ------
     ImageError
-        As `read` does, and if the file has another number of planes, or OME-XML says that some are in other files.
+        As `read` does, and if the file has another number of planes, calls them otherwise, or has some in other files.
     """
     stored = _open(path, pixels=True, several=True)
-    values = _told(path, planes.named, stored, count)
+    values = _told(path, planes.named, stored, channels)
     return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
 
 

@@ -5,21 +5,19 @@ refused is what readers understand in different ways: several planes where one i
 white, colours that are no light (CMYK, YCbCr), packed values of less than 8 bits, a predictor of what is not compressed.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from phenorep.imaging import descriptions, promises
-from phenorep.imaging.planes import Refused, Stored, turned
+from phenorep.imaging.planes import Refused, Stored, check_offset, turned
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # little and big endian, classic and BigTIFF
 _PHOTOMETRIC, _ORIENTATION = 262, 274
 _BLACK, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
 _JPEG = (7, 33007, 34892)
 _ASSOCIATED, _OPACITY = 1, (1, 2)
-# Olympus ScanR stores 12 bits from 32768 [0]; a frame grabber's name tells its other cameras, which not all have the offset.
-# [0] https://github.com/CellProfiler/CellProfiler/issues/2285
-_OFFSET, _BITS_12, _GRABBER = 2**15, 4095, "National Instruments IMAQ"
 
 
 def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
@@ -50,6 +48,7 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
         ramp = grey_ramp(np.asarray(first.colormap).T) if first.photometric == _PALETTE else None
         turn = first.tags.valueof(_ORIENTATION) or 1
         sides = (first.imagelength, first.imagewidth)
+        labels = (file.imagej_metadata or {}).get("Labels", ()) if several else ()
         shape = (*(sides[::-1] if turn in (5, 6, 7, 8) else sides), first.dtype.itemsize * 8)
         if not pixels:
             return Stored(shape)
@@ -62,9 +61,9 @@ def read(path: Path, length: int, pixels: bool, several: bool) -> Stored:
     if ramp is not None:
         planes = ramp[planes]
     planes, opacity = _without_opacity(turned(planes, turn), extra, len(pages))
-    _check_offset(planes, first.software)
-    others = descriptions.other_files(description, path.name, len(planes)) if several else ()
-    return Stored(shape, planes, opacity, first.photometric in (_RGB, _YCBCR), count > 1, others)
+    check_offset(planes, first.software)
+    said = _said(description, path.name, labels, len(planes)) if several else {}
+    return Stored(shape, planes, opacity, first.photometric in (_RGB, _YCBCR), count > 1, **said)
 
 
 def grey_ramp(palette: np.ndarray) -> np.ndarray:
@@ -75,6 +74,15 @@ def grey_ramp(palette: np.ndarray) -> np.ndarray:
     # Some writers fill the 16 bits of a TIFF palette only to 255.
     ramp[: len(palette)] = palette[:, 0] >> (8 if palette.max() > 255 else 0)
     return ramp
+
+
+def _said(description: str, name: str, labels: Sequence[str], planes: int) -> dict:
+    """What a file says of its planes, as `Stored` has it."""
+    return {
+        "others": descriptions.other_files(description, name, planes),
+        "frames": descriptions.frames(description, name, planes),
+        "names": descriptions.names(description, name, labels, planes),
+    }
 
 
 # -- which pages -------------------------------------------------------------------------------------------------------
@@ -194,15 +202,3 @@ def _without_opacity(planes: np.ndarray, extra: tuple[int, ...], pages: int) -> 
     if extra[places[0]] == _ASSOCIATED and (opacity != np.iinfo(opacity.dtype).max).any():
         raise Refused("The grey values are multiplied by opacity: save the image without it.")
     return np.delete(planes, len(planes) + places[0], axis=0), opacity
-
-
-def _check_offset(planes: np.ndarray, software: str) -> None:
-    """Raise `Refused` for values that start at 32768: signed ones that were stored as if they were not."""
-    if planes.dtype != np.uint16 or (lowest := int(planes.min())) < _OFFSET:
-        return
-    highest = int(planes.max())
-    if highest <= _OFFSET + _BITS_12 or str(software).startswith(_GRABBER):
-        raise Refused(
-            f"All grey values are from {lowest} to {highest}: they start at {_OFFSET}, as Olympus ScanR stores them. "
-            f"Subtract {_OFFSET} from all images, and state what is left as 'intensity_max' ({_BITS_12} for 12 bits)."
-        )

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import NamedTuple
 
-from phenorep import plugins
+from phenorep import locations, plugins
 from phenorep.errors import UserError
 
 IMAGES = frozenset({".tif", ".tiff", ".png", ".bmp"})
@@ -83,7 +83,7 @@ def names() -> list[str]:
 
 
 def layout(listing: Listing, name: str = "auto") -> ModuleType:
-    """The module of a layout; `auto` is the one that recognises the folder.
+    """The module of a layout; `auto` is `pattern` where there is one, else the layout that recognises the folder.
 
     Raises
     ------
@@ -94,6 +94,8 @@ def layout(listing: Listing, name: str = "auto") -> ModuleType:
         if name not in names():
             raise UserError(f"layout: there is no layout '{name}'. {plugins.suggest(name, ['auto', *names()])}")
         return module_of(name)
+    if listing.pattern:  # a choice already, whatever the names look like
+        return module_of("pattern")
     fitting = [name for name in names() if module_of(name).recognises(listing)]
     if len(fitting) == 1:
         return module_of(fitting[0])
@@ -125,6 +127,9 @@ def scan(folder: str | Path, pattern: str = "") -> Listing:
         If there is no such folder, it cannot be read, or it has no images.
     """
     root = Path(folder)
+    if not root.is_dir():
+        remedy = "Name the folder as this machine calls it, or copy it to a disk of this machine."
+        root = Path(locations.path(str(folder), "the folder of images", remedy))
     if not root.is_dir():
         what = "this is a file, no folder" if root.is_file() else "there is no such folder"
         raise UserError(f"{folder}: {what}. Name the folder of the images; relative paths start at the working directory.")

@@ -76,7 +76,7 @@ def npz():
 
 def read_image(path):
     with suppress(UserError):
-        readers.read_planes(path, 2)
+        readers.read_planes(path, ["DNA", "Actin"])
     shape = readers.header(path)
     assert readers.read(path).shape == shape[:2]
 

@@ -176,7 +176,11 @@ def test_an_encoder_of_another_size_says_so(made, tmp_path, capsys):
     [
         ({"channels": None}, "there is no channel DNA, which the encoder reads; there are w1, Actin. Say which is which"),
         ({"channels": "w3=DNA"}, "has no channel 'w3'; it has w1, Actin"),
-        ({"channels": "w1=Actin"}, "there is no channel DNA"),
+        ({"channels": "w1=Actin"}, "w1 and Actin of the table would both be the channel Actin. Name the one that is meant"),
+        ({"channels": "w1=DNA,Actin=DNA"}, "w1 and Actin of the table would both be the channel DNA"),
+        ({"rename": "Metadata_Wel=Metadata_Well"}, "rename: there is no column 'Metadata_Wel'"),
+        ({"plates": "P1,P7"}, "plates: 'P7' is no plate of"),
+        ({"time": "2"}, "there is no column of time points"),
         ({"samples": "nucleus:size=16"}, "there is no strategy 'nucleus'"),
         ({"samples": "nuclei:sizes=16"}, "unknown key 'sizes'. Did you mean 'size'?"),
         ({"samples": "nuclei:size"}, "expected a strategy and its keys"),
@@ -199,6 +203,87 @@ def test_what_does_not_fit_is_a_message_and_nothing_is_written(made, tmp_path, m
         applying.make({**given, "device": "cpu", "threads": 1, **options})
     assert message in str(found.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def fields(made, tmp_path):
+    """A function that writes the table of fields, changed, and its path."""
+
+    def write(change):
+        (tmp_path / "plates.csv").write_text(change(pd.read_csv(made.table, dtype=str)).to_csv(index=False))
+        return tmp_path / "plates.csv"
+
+    return write
+
+
+def timed(table):
+    """Each field at two time points, of which the second has no images."""
+    later = table.assign(Metadata_Timepoint="1", FileName_w1="gone.tif", FileName_Actin="gone.tif")
+    return pd.concat([table.assign(Metadata_Timepoint="0"), later])
+
+
+def renamed(table):
+    return table.rename(columns={"Metadata_Plate": "Plate", "Metadata_Well": "Well"})
+
+
+def moved(table):
+    return table.assign(PathName_w1="D:\\images", PathName_Actin="D:\\images")
+
+
+def with_twins(table):
+    return table.assign(Metadata_Compound=["taxol", "Taxol"] * (len(table) // 2) + ["taxol"] * (len(table) % 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "hint", "options"),
+    [
+        (timed, "choose one time point by 'time: 0'.* Here --time and --rename THEIRS=OURS,... say it.", {"time": "0"}),
+        (
+            renamed,
+            "rename: {Plate: Metadata_Plate}' takes it. Here --rename THEIRS=OURS,... says it.",
+            {"rename": "Plate=Metadata_Plate,Well=Metadata_Well"},
+        ),
+        (moved, "a drive of Windows, .* Here --images-in says it.", {"images_in": ...}),
+        (with_twins, "differ only in case.* Here --names says it.", {"names": "folded"}),
+        (
+            lambda table: table.assign(Metadata_Zplane=table["Metadata_Well"]).pipe(timed).rename(
+                columns={"Metadata_Timepoint": "Metadata_Z"}
+            ),
+            "2 planes in Metadata_Z: .* Here --plane and --rename THEIRS=OURS,... say it.",
+            {"plane": "0"},
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_message_asks_for_can_be_said_by_an_option(made, fields, tmp_path, change, hint, options):
+    table = fields(change)
+    with pytest.raises(UserError, match=hint):
+        embed(made, [table], tmp_path / "new.parquet", channels="w1=DNA")
+    folder = pd.read_csv(made.table)["PathName_Actin"].iloc[0]
+    options = {key: folder if value is ... else value for key, value in options.items()}
+    embedded = embed(made, [table], tmp_path / "new.parquet", channels="w1=DNA", **options)
+    expected = contracts.read_table(made.expected, "embeddings")
+    np.testing.assert_allclose(features(embedded), features(expected), rtol=0, atol=1e-6)
+
+
+def test_the_other_channel_of_one_name_can_be_called_otherwise(made, fields, tmp_path):
+    table = fields(lambda table: table.assign(PathName_DNA=table["PathName_Actin"], FileName_DNA=table["FileName_Actin"]))
+    with pytest.raises(UserError, match=r"w1 and DNA of the table would both be the channel DNA.* w1=DNA,DNA=Other"):
+        embed(made, [table], tmp_path / "new.parquet", channels="w1=DNA")
+    embedded = embed(made, [table], tmp_path / "new.parquet", channels="w1=DNA,DNA=Other")
+    expected = contracts.read_table(made.expected, "embeddings")
+    np.testing.assert_allclose(features(embedded), features(expected), rtol=0, atol=1e-6)
+
+
+def test_the_command_says_how_a_table_is_read_once(made, fields, tmp_path, capsys):
+    table = fields(lambda table: table.rename(columns={"FileName_w1": " FileName_w1"}))
+    arguments = ["embed", made.encoder, str(table), "--channels", "w1=DNA", "--device", "cpu", "--threads", "1"]
+    assert cli.main([*arguments, "--output", str(tmp_path / "new.parquet")]) == 0
+    assert capsys.readouterr().out.count("names of columns are read in our spelling") == 1
+
+
+def test_options_of_tables_are_none_of_crops(made, tmp_path):
+    with pytest.raises(UserError, match="--images-in: has no effect here, since the samples are cut already"):
+        embed(made, [made.cells.array], tmp_path / "new.parquet", images_in="x")
 
 
 def test_files_that_are_no_encoders_are_messages(made, tmp_path):

@@ -2,6 +2,8 @@
 
 import gzip
 
+import pytest
+
 from phenorep import bookkeeping
 
 CELLPROFILER = [
@@ -68,7 +70,13 @@ OTHERS = [
         "Site",
     ),
     *("WellRow", "plate_row", "row_number", "Replicate", "batch", "Concentration", "conc", "dose_uM", "Concentration (uM)"),
-    *("Dose [µM]", "log_dose", "mmoles_per_liter", "timestamp", "Timepoint", "Date", "cell_id"),
+    *("Dose [µM]", "log_dose", "mmoles_per_liter", "timestamp", "Timepoint", "Date", "cell_id", "cellid", "id_x"),
+    # Amounts, answers as numbers, numbers of rows, places, what an image was.
+    *("Konzentration", "concentración", "Dosis", "dose_level", "DoseLevel", "[c] uM", "Concentration 1 (µM)", "cmpdConc"),
+    *("mg_per_ml", "stock_conc_mM", "dose_index", "Concentation_uM", "moa_idx", "compound_idx", "cpd_idx", "is_control"),
+    *("compound", "rowname", "row_names", "rownames", "...1", "index_x", "x_center", "pos_x", "PosX", "X Position"),
+    *("Z Position", "xmin", "x_max", "Left", "Top", "Centroid_row", "Tile_X", "tile", "cx", "crop_x", "box", "coords", "xy"),
+    *("crop_box", "image_size", "input_ids", "epoch", "AcquisitionTime", "ExposureTime", "img_width", "crop_height"),
 ]
 MEASUREMENTS = [
     "Cells_Texture_InfoMeas1_DNA_3_00_256",
@@ -124,6 +132,7 @@ MEASUREMENTS = [
     "image_0",
     "group_norm_3",
     "Intensity_Edge_Time_DNA",
+    *("max", "left_right_ratio", "is_mitotic", "dose_response_slope", "cum", "c", "Contrast", "x1", "V1", "box_score"),
 ]
 PHRASES = ["Nucleus: Area µm^2", "Cell: DAPI mean", "Nuclei - Number of Objects", "Cell Count", "Detection probability"]
 
@@ -147,6 +156,20 @@ def test_of_nine_hundred_published_features_the_places_and_parents_are_none(shar
         "Nuclei_AreaShape_BoundingBoxArea",
         "Nuclei_AreaShape_BoundingBoxMinimum_X",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "embedded", "left_out"),
+    [
+        (["x1", "y1", "x2", "y2", "area"], False, ["x1", "y1", "x2", "y2"]),
+        (["x1", "x2", "x3", "y1"], False, []),
+        (["x1", "x2"], False, []),
+        (["width", "Height", "e"], True, ["width", "Height"]),
+        (["width", "Height", "e"], False, []),
+    ],
+)
+def test_names_that_other_columns_explain(names, embedded, left_out):
+    assert bookkeeping.among(names, embedded) == left_out
 
 
 def test_numbers_of_objects():

@@ -148,7 +148,7 @@ def test_all_takes_bookkeeping_as_features_and_nothing_but_it_is_refused(made):
     features, facts, _ = made(columns, "csv", features="all")
     assert (facts["names"], facts["bookkeeping"]) == (list(columns), [])
     np.testing.assert_array_equal(features, np.column_stack(list(columns.values())))
-    assert "'measurements' or 'all', not 'most'" in refusal(made, columns, "csv", features="most")
+    assert "'measurements', 'all' or a list of columns, not 'most'" in refusal(made, columns, "csv", features="most")
 
 
 def test_columns_that_are_named_by_numbers_are_features(made):

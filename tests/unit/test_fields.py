@@ -137,14 +137,10 @@ def test_other_mistakes(plate):
 
 
 def test_well_names():
-    assert [fields.well_name(text, "x") for text in ("a1", "A01", " H-12 ", "AF048", "P24")] == [
-        "A01",
-        "A01",
-        "H12",
-        "AF48",
-        "P24",
+    assert [fields.well_name(text, "x") for text in ("a1", "A01", " H-12 ", "AF048", "P24", "A - 1", "A - 01")] == [
+        *("A01", "A01", "H12", "AF48", "P24", "A01", "A01")
     ]
-    for text in ("", "1A", "A0", "A", "ABC1", "A 1 2"):
+    for text in ("", "1A", "A0", "A", "ABC1", "A 1 2", "A -- 1", "A  1"):
         with pytest.raises(UserError, match="is no well"):
             fields.well_name(text, "x.csv: Metadata_Well")
 

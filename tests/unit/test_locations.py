@@ -2,7 +2,7 @@
 
 import pytest
 
-from phenorep import notes, plugins, tabulation
+from phenorep import locations, microscopes, notes, plugins, tabulation
 from phenorep.datasets import table
 from phenorep.errors import UserError
 
@@ -67,5 +67,40 @@ def test_a_folder_of_images_that_is_elsewhere():
 
 def test_names_with_commas_on_the_command_line():
     assert tabulation.pairs('"DAPI, 405"=DNA, w2=Actin,w3', "--channels") == {"DAPI, 405": "DNA", "w2": "Actin", "w3": "w3"}
+    # A name may have the sign that parts the pair.
+    assert tabulation.pairs('"GFP=488"=GFP,DAPI=405=DNA,w3', "--channels") == {
+        "GFP=488": "GFP",
+        "DAPI=405": "DNA",
+        "w3": "w3",
+    }
+    for text in ("w1=,w2=Actin", "=DNA", "w1,,w2"):
+        with pytest.raises(UserError, match="expected THEIRS=OURS"):
+            tabulation.pairs(text, "--channels")
     with pytest.raises(UserError, match='a name with a comma in it in quotes: --channels \'"DAPI, 405"=DNA'):
         tabulation.pairs("w1=,w2=Actin", "--channels")
+
+
+@pytest.mark.parametrize("place", ["~/im", "~", "~me/im", "$DATA/x", "${DATA}/x", "$HOME"])
+def test_what_a_shell_replaces_is_not_replaced_here(place):
+    with pytest.raises(UserError, match=r"t\.csv: row 2 is .*is replaced by a shell alone.* Write the folder in full"):
+        locations.path(place, "t.csv: row 2", "")
+
+
+def test_names_that_only_begin_like_what_a_shell_replaces():
+    for place in ("~$lock.tif", "im/$x", "$1.tif", "a~"):
+        assert locations.path(place, "t.csv", "") == place
+
+
+@pytest.mark.parametrize("folder", [r"D:\data", r"\\server\share\data", "s3://bucket/data"])
+def test_a_folder_for_the_command_that_is_elsewhere(tmp_path, folder):
+    options = {"folder": folder, "layout": "auto", "pattern": ""}
+    options |= {"output": str(tmp_path / "t.csv"), "plate_map": str(tmp_path / "m.csv")}
+    with pytest.raises(UserError, match=r"the folder of images is .* Name the folder as this machine calls it"):
+        tabulation.write(options)
+
+
+def test_the_address_of_a_folder_is_the_folder(tmp_path):
+    folder = tmp_path / "my screen"
+    folder.mkdir()
+    (folder / "a.tif").touch()
+    assert microscopes.scan(f"file://{tmp_path}/my%20screen").images == ["a.tif"]

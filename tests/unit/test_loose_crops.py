@@ -12,6 +12,7 @@ from phenorep import contracts, loose_crops
 from phenorep.errors import UserError
 
 DEEP = (np.arange(3 * 16 * 16, dtype=np.uint16) * 31 % 4093).reshape(3, 16, 16)
+NAMES = ["DNA", "Actin", "ER", "AGP"]
 GREY = (DEEP % 251).astype(np.uint8)
 LAST = np.moveaxis(GREY, 0, -1)
 RAMP = np.tile((np.arange(256) * 257).astype(np.uint16), (3, 1))
@@ -87,7 +88,7 @@ def thumbnail_first(path, image):
 def test_crops_of_many_forms(tmp_path, name):
     file, write, right = READ[name]
     write(tmp_path / file)
-    crop = loose_crops.read(tmp_path / file, len(right))
+    crop = loose_crops.read(tmp_path / file, NAMES[: len(right)])
     np.testing.assert_array_equal(crop, right)
     assert crop.dtype == right.dtype
     assert crop.flags["C_CONTIGUOUS"]
@@ -101,6 +102,7 @@ REFUSED = {
     "real numbers": ("a.tif", lambda p: save(p, DEEP / np.float32(9), photometric="minisblack"), 3, "float32"),
     "CMYK": ("a.tif", lambda p: save(p, LAST[..., [0, 1, 2, 0]], photometric="separated"), 4, "SEPARATED"),
     "from 32768": ("a.tif", lambda p: save(p, DEEP + np.uint16(32768), photometric="minisblack"), 3, "Subtract 32768"),
+    "an array from 32768": ("a.npy", lambda p: np.save(p, DEEP + np.uint16(32768)), 3, "Subtract 32768"),
     "a palette of colours": (
         "a.tif", lambda p: save(p, GREY[0], photometric="palette", colormap=COLOURS), 1, "palette of colours"),
     "truncated": ("a.tif", lambda p: (save(p, DEEP[0]), p.write_bytes(p.read_bytes()[:-9])), 1, "truncated"),
@@ -129,9 +131,71 @@ def test_crops_that_are_refused(tmp_path, name):
     file, write, count, says = REFUSED[name]
     write(tmp_path / file)
     with pytest.raises(UserError, match=says) as caught:
-        loose_crops.read(tmp_path / file, count)
+        loose_crops.read(tmp_path / file, NAMES[:count])
     assert str(caught.value).startswith(str(tmp_path / file))
     assert str(caught.value).endswith("Replace the file or take it away.")
+
+
+def called(*names):
+    """Options of a file of OME whose channels have these names."""
+    return {"photometric": "minisblack", "metadata": {"axes": "CYX", "Channel": {"Name": list(names)}}}
+
+
+def labelled(*labels, axes="CYX"):
+    """Options of a file of ImageJ whose planes have these labels."""
+    return {"imagej": True, "metadata": {"axes": axes, "Labels": list(labels)}}
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "says"),
+    [
+        (
+            "a.ome.tif",
+            called("Actin", "DNA"),
+            "calls its planes Actin, DNA, in this order, but --channels has DNA as number 1",
+        ),
+        ("a.ome.tif", called("dapi", "dna"), "calls its planes dapi, dna"),
+        ("a.tif", labelled("Actin", "DNA"), "calls its planes Actin, DNA"),
+        ("a.tif", labelled("c:1/2 - cell 3, Actin.tif", "c:2/2 - cell 3, DNA.tif"), "has DNA as number 1"),
+        ("a.tif", {"imagej": True, "metadata": {"axes": "ZYX"}}, "its planes are 2 focal planes, expected channels"),
+        ("a.tif", {"imagej": True, "metadata": {"axes": "TYX"}}, "2 time points"),
+        ("a.tif", labelled("z1", "z2", axes="ZYX"), "2 focal planes"),
+        ("a.tif", {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}, "2 focal planes"),
+        ("a.ome.tif", {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}, "2 focal planes"),
+        ("a.ome.tif", {"photometric": "minisblack", "metadata": {"axes": "TYX"}}, "2 time points"),
+    ],
+)
+def test_planes_that_the_file_says_to_be_others_are_refused(tmp_path, file, options, says):
+    tifffile.imwrite(tmp_path / file, DEEP[:2], **options)
+    with pytest.raises(UserError, match=says):
+        loose_crops.read(tmp_path / file, ["DNA", "Actin"])
+
+
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("a.ome.tif", called("DNA", "Actin")),
+        ("a.ome.tif", called("Channel 0", "Channel 1")),
+        ("a.ome.tif", called("Actin-DNA", "DNA and Actin")),
+        ("a.tif", labelled("cell 3, DNA.tif", "cell 3, Actin.tif")),
+        ("a.tif", labelled("dna", "ACTIN", axes="ZYX")),  # channels that ImageJ made a stack of
+        ("a.tif", {"photometric": "minisblack", "metadata": {"axes": "QYX"}}),
+    ],
+)
+def test_planes_that_are_called_as_they_are_named_or_in_another_way(tmp_path, file, options):
+    tifffile.imwrite(tmp_path / file, DEEP[:2], **options)
+    np.testing.assert_array_equal(loose_crops.read(tmp_path / file, ["DNA", "Actin"]), DEEP[:2])
+
+
+def test_channels_of_two_focal_planes_are_refused(tmp_path):
+    text = (
+        '<OME UUID="urn:uuid:a"><Image><Pixels DimensionOrder="XYZCT" SizeC="2" SizeZ="2" SizeT="1">'
+        '<TiffData IFD="0" FirstZ="0"><UUID FileName="a.ome.tif">urn:uuid:a</UUID></TiffData>'
+        '<TiffData IFD="1" FirstZ="1"><UUID FileName="a.ome.tif">urn:uuid:a</UUID></TiffData></Pixels></Image></OME>'
+    )
+    save(tmp_path / "a.ome.tif", DEEP[:2], photometric="minisblack", description=text, metadata=None)
+    with pytest.raises(UserError, match="2 focal planes"):
+        loose_crops.read(tmp_path / "a.ome.tif", NAMES[:2])
 
 
 @pytest.mark.parametrize("names", [["c0.ome.tif", "c1.ome.tif"], ["C0.tif", "C1.tif"]])
@@ -142,10 +206,10 @@ def test_a_file_of_an_image_of_several_files_is_no_crop(tmp_path, names):
             ome(tmp_path / files[channel], DEEP[channel], files[channel], files, [(0, 0), (1, 0)])
     for count in (1, 2):
         with pytest.raises(UserError, match=rf"holds one plane, of {count} named; its OME-XML .* in cell1_{names[1]}\."):
-            loose_crops.read(tmp_path / f"cell1_{names[0]}", count)
+            loose_crops.read(tmp_path / f"cell1_{names[0]}", NAMES[:count])
     (tmp_path / f"cell1_{names[0]}").rename(tmp_path / "renamed.tif")
     with pytest.raises(UserError, match=rf"OME-XML .* in cell1_{names[1]}\."):
-        loose_crops.read(tmp_path / "renamed.tif", 2)
+        loose_crops.read(tmp_path / "renamed.tif", NAMES[:2])
 
 
 def test_files_that_hold_all_channels_of_their_images_may_name_each_other(tmp_path):
@@ -156,7 +220,7 @@ def test_files_that_hold_all_channels_of_their_images_may_name_each_other(tmp_pa
     )
     for number in range(3):
         save(tmp_path / f"{number}.ome.tif", DEEP[number], description=f'<OME UUID="urn:uuid:{number}">{text}</OME>')
-        np.testing.assert_array_equal(loose_crops.read(tmp_path / f"{number}.ome.tif", 1), DEEP[number : number + 1])
+        np.testing.assert_array_equal(loose_crops.read(tmp_path / f"{number}.ome.tif", NAMES[:1]), DEEP[number : number + 1])
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.npy"])

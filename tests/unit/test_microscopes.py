@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from phenorep import microscopes
+from phenorep import fieldlist, microscopes
 from phenorep.errors import UserError
 
 GUID = "66923EBB-9960-4952-8955-D1721D112EE2"
@@ -328,3 +328,28 @@ def test_images_that_the_pattern_does_not_fit_are_counted(tmp_path):
 def test_patterns_that_are_refused(tmp_path, pattern, message):
     with pytest.raises(UserError, match=message):
         read(made(tmp_path, "A01_x.tif"), layout="pattern", pattern=pattern)
+
+
+def test_a_pattern_is_a_choice_whatever_the_names_look_like(tmp_path):
+    made(tmp_path, *(f"A01_s1_w{channel}.tif" for channel in (1, 2)))
+    pattern = r"(?P<well>[A-H]\d\d)_s(?P<site>\d)_w(?P<channel>\d)"
+    assert {image.code for image in read(tmp_path).images} == {"w1", "w2"}
+    assert {image.code for image in read(tmp_path, pattern=pattern).images} == {"1", "2"}
+    assert {image.code for image in read(tmp_path, layout="metaxpress", pattern=pattern).images} == {"w1", "w2"}
+
+
+def test_wells_with_blanks_within(tmp_path):
+    made(tmp_path, "A - 1(fld 1 wv DAPI).tif", "B - 02(fld 1 wv DAPI).tif")
+    images = read(tmp_path, pattern=r"(?P<well>[A-P] - \d+)\(fld (?P<site>\d+) wv (?P<channel>\w+)\)").images
+    assert [image.well for image in images] == ["A01", "B02"]
+
+
+def test_channels_of_files_that_differ_only_in_case(tmp_path):
+    made(tmp_path, "A01_s1_DAPI.tif", "A01_s1_dapi.tif")
+    pattern = r"(?P<well>[A-H]\d\d)_s(?P<site>\d)_(?P<channel>\w+)\.tif"
+    listing, chosen = microscopes.scan(tmp_path, pattern), fieldlist.Selection()
+    images = read(tmp_path, pattern=pattern).images
+    with pytest.raises(UserError, match="channels: DAPI and dapi differ only in case"):
+        fieldlist.channels(listing, chosen, images)
+    chosen = fieldlist.Selection(channels={"DAPI": "DNA", "dapi": "Other"})
+    assert fieldlist.channels(listing, chosen, images) == {"DAPI": "DNA", "dapi": "Other"}

@@ -31,6 +31,21 @@ def said(module, **keys):
             for name in ("Metadata_Conc", "conc (\xb5M)", "conc [\u03bcM]", "Dose (nM)", "uM")
         ),
         *((name, "Metadata_Concentration") for name in ("Final concentration in uM", "Metadata_pert_dose")),
+        *(
+            (name, "Metadata_Concentration")
+            for name in ("Metadata_Konzentration", "Metadata_dose_recode", "Cmpd_Conc", "Dosis")
+        ),
+        *(
+            (name, "Metadata_Concentration")
+            for name in ("Metadata_log10_dose", "Metadata_mg_per_ml", "Konzentration [\xb5M]")
+        ),
+        *(
+            (name, "Metadata_Concentration")
+            for name in ("Metadata_Concentration_x", "Metadata_Concentration_y", "c (\xb5M)")
+        ),
+        *((name, "Metadata_Concentration") for name in ("Metadata_Concentration.1", "Metadata_Concentation", "[c] uM")),
+        *((name, "Metadata_Concentration") for name in ("MetadataConcentration", "Metadata_Dilution", "Concentratoin_nM")),
+        ("Metadata_Coumpound", "Metadata_Compound"),
         ("cell_line", "Metadata_CellLine"),
         ("replicate", "Metadata_Replicate"),
         ("Batch", "Metadata_Batch"),
@@ -48,6 +63,18 @@ def test_likenesses(name, ours):
         *("Metadata_Well", "Metadata_Compound", "Metadata_Plate_Map_Name", "Cells_Area", "Nuclei_Concavity", "Metadata_Row"),
         *("Metadata_target", "Wellbeing", "Dosage_Index_1", "Cells_Neighbors_Concentric", "Metadata_CellLine", "Plate_Mean"),
         *("Metadata_gene", "Metadata_InChIKey", "m", "Metadata_Replicate", "Concentration_of_DNA", "batch_size"),
+        *(
+            "c",
+            "cum",
+            "Metadata_Cell",
+            "Metadata_Wells",
+            "Contrast",
+            "Concentric",
+            "dose_response_slope",
+            "consensus",
+            "mgl",
+        ),
+        *("Metadata_Planes", "Metadata_dose_unit", "Metadata_cell_name"),
     ],
 )
 def test_no_likeness(name):
@@ -63,6 +90,11 @@ def test_no_likeness(name):
         ("Conc (nM)", "100 1000", True, "multiply it by 0.001"),
         ('"Conc. [\xb5M]"', "1 2", True, 'rename: {"Conc. [\xb5M]": Metadata_Concentration}'),
         ("Metadata_Conc", "1 1", False, "{Metadata_Conc: Metadata_Concentration}' takes it if it is in micromolar"),
+        ("Dosis", "1 2", True, "{Dosis: Metadata_Dose} if it is a rank"),
+        ("Konzentration [\xb5M]", "1 2", True, '{"Konzentration [\xb5M]": Metadata_Concentration}\' takes it.'),
+        ("Concentation (nM)", "1 2", True, "multiply it by 0.001"),
+        ("Metadata_log10_dose", "1 2", True, "convert it, or number the doses"),
+        ("mg_per_ml", "1 2", True, "convert it, or number the doses"),
         ("dose_mg_kg", "1 2", True, "or number the doses of each compound in a column Metadata_Dose"),
     ],
 )
@@ -81,7 +113,8 @@ def test_doses_that_are_not_taken(tmp_path, header, doses, warns, says):
 def test_what_is_there_or_asked_for_is_not_spoken_of(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(VALUES.format("Metadata_Compound,drug,dose,Metadata_Dose,batch", "a,a,1,1,x", "b,b,2,2,y"))
-    assert "drug" not in str(said(features, table=str(path)))
+    assert not [text for _, text in said(features, table=str(path)) if "not taken" in text and "'batch' (" not in text]
+    assert "{drug: " not in str(said(features, table=str(path)))
     keys = {"negative_control": {"drug": "a"}, "batch_from": {"column": "batch"}}
     path.write_text(VALUES.format("drug,Metadata_control_type,batch", "a,negcon,x", "b,,y"))
     without = said(features, table=str(path))
@@ -142,3 +175,65 @@ def test_a_row_and_a_column_are_named_as_the_well(tmp_path):
     path.write_text("Row,Column,Metadata_Compound\nA,01,DMSO\n")
     with pytest.raises(UserError, match=r"no column 'Metadata_Well'\. Its columns Row and Column tell it: .* like A01"):
         loaddata.need(str(path), loaddata.read(str(path), "plate_map"), ("Metadata_Well",))
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("Metadata_Concentrtion", "Metadata_Concentration"),
+        ("Metadata_Compounds", "Metadata_Compound"),
+        ("Concentration", "Metadata_Concentration"),
+        ("Metadata_Welll", "Metadata_Well"),
+    ],
+)
+def test_a_misspelt_target_of_rename_is_warned_of(tmp_path, target, meant):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format("x", "1", "2"))
+    warned = [text for warns, text in said(features, table=str(path), rename={"x": target}) if warns]
+    assert f"'{target}' is none of our names. Did you mean '{meant}'?" in warned[0]
+
+
+@pytest.mark.parametrize(
+    "target", ["Metadata_Dose2", "Metadata_Compound_Supplier", "Metadata_Passage", "Metadata_dose", "Metadata_Target"]
+)
+def test_other_targets_of_rename_are_not_warned_of(tmp_path, target):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format("x", "1", "2"))
+    assert not any("none of our names" in text for _, text in said(features, table=str(path), rename={"x": target}))
+
+
+def test_a_target_of_rename_that_only_looks_like_a_concentration(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format("x", "1", "2"))
+    texts = [text for _, text in said(features, table=str(path), rename={"x": "Metadata_Conc"})]
+    assert any("'x' looks like a concentration" in text and "{x: Metadata_Concentration}" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", ["Plate", "Barcode"])
+def test_a_plate_of_the_map_is_looked_for_in_the_map(tmp_path, name):
+    (tmp_path / "t.csv").write_text(PLATES)
+    (tmp_path / "m.csv").write_text(f"{name},Metadata_Well,Metadata_Compound\n384,A01,a\n384,A02,b\n384,A03,c\n")
+    texts = said(table, table=str(tmp_path / "t.csv"), plate_map=str(tmp_path / "m.csv"))
+    assert any(
+        f"m.csv: columns that look like ours and are not taken, and what takes them: '{name}'" in text for _, text in texts
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "says"),
+    [
+        ("Conc_nM", "Multiply the numbers by 0.001."),
+        ("mmoles_per_liter", "Multiply the numbers by 1000."),
+        ("log10_M", "Convert the numbers, or call ranks of doses Metadata_Dose."),
+        ("mg_per_ml", "Convert the numbers"),
+        ("Conc_uM", None),
+        ("Conc", None),
+    ],
+)
+def test_a_concentration_whose_own_name_states_another_unit(tmp_path, theirs, says):
+    path = tmp_path / "t.csv"
+    path.write_text(VALUES.format(f"Metadata_Compound,{theirs}", "a,1", "b,2"))
+    texts = [text for check, text in said(features, table=str(path), rename={theirs: "Metadata_Concentration"}) if check]
+    told = [text for text in texts if "another unit" in text]
+    assert len(told) == (says is not None)
+    assert not told or (says in told[0] and f"'{theirs}'" in told[0])

@@ -39,6 +39,7 @@ def plan(tmp_path, monkeypatch, capsys):
 
 
 PLATES = "Metadata_Plate,Metadata_Well,Metadata_Site, FileName_DNA\nP1,A01,1,a.tif\nP1,A02,1,b.tif\n"
+TWO = "Metadata_Plate,Metadata_Well,Metadata_Site,FileName_DNA,FileName_ER\nP1,A01,1,a.tif,a.tif\nP1,A02,1,b.tif,c.tif\n"
 VALUES = "Metadata_Plate,Metadata_Well,Cells_Area,Cells_Form,Cells_Dots\nP1,A01,1,2,3\nP1,A02,2,3,5\n"
 
 
@@ -64,6 +65,15 @@ def test_what_is_read_in_which_way_is_said_once_and_not_among_the_scores(plan):
         (PLATES, MAP, {"rename": {"drug": "Metadata_Compound"}}, "no column 'drug' in plates.csv and wells.csv"),
         (PLATES.replace("P1,A02,1", "P1,A01,1"), MAP, {}, "rows 2, 3 are all of plate P1, well A01, Metadata_Site 1"),
         (PLATES.replace("b.tif", r"D:\b.tif"), MAP, {}, "row 3: FileName_DNA is "),
+        (TWO, MAP, {}, "a.tif: is named for the channels DNA and ER of plate P1, well A01, site 1"),
+        (PLATES.replace("b.tif", "a.tif"), MAP, {}, "a.tif: is named for 2 fields of view, in DNA: plate P1, well A01"),
+        (PLATES.replace("b.tif", r".\x\..\a.tif"), MAP, {}, "a.tif: is named for 2 fields of view, in DNA"),
+        (
+            TWO.replace("a.tif,a.tif", "a.tif,d.tif").replace("c.tif", "a.tif"),
+            MAP,
+            {},
+            "a.tif: is named for 2 fields of view, in DNA and ER",
+        ),
         (VALUES.replace("A02", ""), MAP, {"use": "features"}, "plates.csv: row 3 has no Metadata_Well"),
         (VALUES, MAP.replace("A02", "?"), {"use": "features"}, "wells.csv: row 3: Metadata_Well: '?' is no well"),
         (VALUES.replace("A02,2,3,5", "A02,2,3,5,6"), MAP, {"use": "features"}, "Expected 5 cells in row 3, saw 6"),

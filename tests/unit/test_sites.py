@@ -1,5 +1,7 @@
 """The rows of one well: fields, time points and planes, as a user's table names them."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -132,3 +134,47 @@ def test_plates_that_are_not_used_need_no_choice(screen):
     assert len(fields) == 1
     with pytest.raises(UserError, match="plate P2, well A01 has 2 time points"):
         screen(**columns)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        *(("time", name) for name in ("Metadata_Day", "Metadata_Hour", "Metadata_Time_h", "Metadata_ElapsedTime")),
+        *(("time", name) for name in ("Timepoint", "Time", "Time [h]", "Metadata_hours")),
+        *(("plane", f"Metadata_{name}") for name in ("Zstack", "Stack", "ZPos", "FocalPlane", "Depth")),
+        ("plane", "Z"),
+    ],
+)
+def test_time_points_and_planes_under_other_names_are_no_fields(screen, key, name):
+    with pytest.raises(UserError, match=rf"well A01 has 3 .*s in {re.escape(name)}: 1, 2, 3\. .* by '{key}: 1'"):
+        screen(**{name: ["1", "2", "3"] * 2})
+    fields, _ = screen(**{name: ["1", "2", "3"] * 2}, **{key: 2})
+    assert fields["FileName_DNA"].tolist() == ["i05.tif", "i02.tif"]
+    fields, _ = screen(**{name: ["1", "2", "3"] * 2}, rename={name: "Metadata_Other"})
+    assert len(fields) == 6
+
+
+def test_what_the_rows_of_a_well_differ_in_is_named(screen):
+    _, said = screen(Metadata_Exposure=["1", "2"] * 2, Metadata_Compound=["a", "a", "b", "b"])
+    assert "Rows of a well differ in Metadata_Exposure." in said[0]
+
+
+def test_wells_without_the_chosen_time_point_are_warned_of(tmp_path):
+    path = tmp_path / "t.csv"
+    for sites, named in ((False, "P1 A02."), (True, "P1 A02, P1 A01 site 2.")):
+        rows = [("A01", "1", "0"), ("A01", "1", "2"), ("A02", "1", "0"), ("A02", "1", "1"), ("A01", "2", "0")]
+        frame = pd.DataFrame(rows if sites else rows[:4], columns=["Metadata_Well", "Metadata_Site", "Metadata_Time"])
+        frame = frame if sites else frame.drop(columns="Metadata_Site")
+        names = [f"{number}.tif" for number in range(len(frame))]
+        frame.assign(Metadata_Plate="P1", FileName_DNA=names).to_csv(path, index=False)
+        config = plugins.configure(table.Config, {"table": str(path), "time": 2}, "datasets: mine")
+        with notes.kept() as kept:
+            table.check(config)
+        warned = [note["text"] for note in kept if note["check"]]
+        assert warned == [f"{path}: time: left out, since they have no time point 2 in Metadata_Time: {named}"]
+
+
+def test_rows_without_their_site_are_named(screen):
+    with pytest.raises(UserError, match="rows 4, 5 have no Metadata_Site, and other rows of their wells neither"):
+        screen(Metadata_Site=["1", "2", "", ""])
+    assert len(screen(Metadata_Site=["1", "2", "1", ""])[0]) == 4

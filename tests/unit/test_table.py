@@ -64,7 +64,7 @@ def test_controls_and_batches(screen):
     screen.table = screen.table.drop(columns=["Metadata_Batch"])
     table = screen.fields(
         negative_control={"Metadata_Compound": "DMSO", "Metadata_Concentration": 0},
-        positive_control={"Metadata_Well": ["B02", "D04"]},
+        positive_control={"Metadata_Well": ["B2", "b02"]},
         batch_from={"column": "Metadata_Plate", "pattern": r"^(Week\d+)_"},
     )
     assert table["Metadata_Control"].tolist()[::2] == ["negative", "positive", ""]

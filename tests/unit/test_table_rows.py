@@ -103,3 +103,38 @@ def test_a_fault_of_the_plate_map_is_laid_to_the_plate_map(tmp_path):
         with pytest.raises(UserError, match=message) as caught:
             table.check(config)
         assert str(caught.value).startswith(f"{wells}: ")
+
+
+@pytest.mark.parametrize("top", ["sep=,\n", "sep=,,\r\n", "\nSEP=,\n"])
+def test_the_line_that_excel_writes_for_itself_is_passed_over(tmp_path, top):
+    given, _ = read(tmp_path / "t.csv", f"{top}{HEADER}\nP1,A01,a\nP1,A02,b\n")
+    assert list(given.columns) == HEADER.split(",")
+    assert given["Metadata_Compound"].tolist() == ["a", "b"]
+    assert given.index[0] == top.count("\n") + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# made by R, 2024\nHEADER\nP1,A01,a\n", "its first row is '# made by R'"),
+        ("# made by R\nHEADER\nP1,A01,a\n", "its first row is '# made by R'.* Take out all lines above the header"),
+        ("Database Name,Columbus\n\n[Data]\nHEADER\nP1,A01,a\n", "its first row is 'Database Name'"),
+        ("Columbus\n\n[Data]\nHEADER\nP1,A01,a\n", "its first row is 'Columbus'"),
+        ("[Data]\nHEADER\nP1,A01,a\n", r"its first row is '\[Data\]'"),
+        ("Exported on Monday,,\nHEADER\nP1,A01,a\n", "its first row is 'Exported on Monday'"),
+        ("sep=;\nMetadata_Plate;Metadata_Well\nP1;A01\n", "columns are separated by ';'"),
+        ("Metadata_Plate|Metadata_Well\nP1|A01\n", r"columns are separated by '\|'"),
+    ],
+)
+def test_a_first_row_that_is_no_header(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / "t.csv", text.replace("HEADER", HEADER), only="Metadata_Plate")
+
+
+def test_tabs_with_a_comma_in_a_name(tmp_path):
+    text = "Metadata_Plate\tMetadata_Well\tArea, total\tb\nP1\tA01\t1\t2\n"
+    given, said = read(tmp_path / "t.csv", text)
+    assert list(given.columns) == ["Metadata_Plate", "Metadata_Well", "Area, total", "b"]
+    assert "separated by tabs" in said[0]
+    given, _ = read(tmp_path / "t.txt", 'Metadata_Plate,Metadata_Well,"a\tb",c\nP1,A01,1,2\n')
+    assert list(given.columns)[:2] == ["Metadata_Plate", "Metadata_Well"]
