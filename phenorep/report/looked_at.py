@@ -19,8 +19,8 @@ def shown(plan: dict) -> list[dict]:
     Returns
     -------
     list of dict
-        ``dataset, samples, channels`` (their colours, in words), ``size`` (height x width, pixels), ``plates`` (how many),
-        and ``groups``: dicts of ``name``, ``wells`` and ``count`` (of samples, on the plates shown) and ``source`` (a picture
+        ``dataset, samples, channels`` (their colours, in words), ``size`` (height x width, pixels), ``plates`` (number),
+        and ``groups``: dicts of ``name``, ``wells``, ``count`` (of samples, on the plates shown) and ``source`` (a picture
         of its samples, as a data address). Sets without a sample are left out.
     """
     studies = plan["studies"].values()
