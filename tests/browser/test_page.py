@@ -130,7 +130,8 @@ def test_the_first_screen_answers_real_images_first(page):
 
 def test_names_that_would_harm_are_text(page, file):
     assert page.value("document.title") == "phenorep: trial"
-    assert page.value("document.querySelectorAll('img, iframe, object').length") == 0
+    # Samples on the first screen are the page's pictures, made of pixels.
+    assert page.value("document.querySelectorAll('img:not(.strip img), iframe, object').length") == 0
     text = page.value("document.body.textContent")
     assert HOSTILE in text
     assert IMAGE in text
