@@ -186,7 +186,7 @@ def compare(searched: list[Field], keys: dict) -> pd.DataFrame:
 def main() -> None:
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("/work/shared/data"))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the image sets")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--fields", type=int, default=60, help="at most so many of each set")
     parser.add_argument("--diameter", type=int, nargs=2, help="smallest and largest in pixels; default: the configuration's")

@@ -44,7 +44,7 @@ class Config(recipes.PretrainConfig):
     # checkpoint: student and teacher start from the backbones and heads of a full checkpoint of DINO, each from its own, as
     # in [3], so that the first targets are those of a trained teacher. It may be the local file; download fetches the
     # published one (see full_checkpoints). random for other networks, of which no heads are published
-    head_weights: Literal["random", "checkpoint"] = "random"
+    head_weights: Literal["random", "checkpoint"] = "random"  # checkpoint needs weights of a full checkpoint
     weak_label: str = "none"  # treatment, compound, moa, or a column Metadata_*; the less specific, the more is given away
     balanced: bool = True  # draw each weak label equally often; false: each image once in an epoch
     partner: Literal["other", "any"] = "other"  # any: the image itself may be drawn as its partner, as in [3]

@@ -220,7 +220,7 @@ def test_values_that_may_be_shifted_are_said(tmp_path, capsys):
     assert "32768" not in capsys.readouterr().out
     for number in range(2):
         image = readers.read(plate.image(number, "DNA"))
-        image[20:] += 8192  # of more than 12 bits: the reader alone cannot tell
+        image[20:] += 20000  # of more than 14 bits: the reader alone cannot tell
         tifffile.imwrite(plate.image(number, "DNA"), image + np.uint16(32768))
     illumination.make(plate.fields, {}, 1, plate.illumination)
     assert "the grey values of DNA are from 32768 upwards, in the mean" in capsys.readouterr().out

@@ -98,7 +98,7 @@ CASES = [
         "methods: {pretrained: {weights: resnet.pth}}",
         "methods: pretrained: weights",
         "no file resnet.pth",
-        "'download' or 'none'",
+        "'package' or 'none'",
     ),
     configured(
         "text for a list of channels", "methods: {random: {channels: DNA}}", "random: channels", "'DNA'", "[first, second]"
