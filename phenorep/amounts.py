@@ -8,11 +8,12 @@ import pandas as pd
 
 from phenorep.errors import UserError
 from phenorep.notes import say
+from phenorep.wording import WORDS_FOR_NONE
 
 CONCENTRATION, DOSE = "Metadata_Concentration", "Metadata_Dose"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-# What R, pandas and spreadsheets write where there is no value; a compound may be called so, a number may not.
-_NONE = frozenset({"na", "n/a", "n.a.", "n.d.", "nan", "null", "none", "<na>", "-", "--", "\u2013", "\u2014", "."})
+# Also signs; a compound may be called so, a number may not.
+_NONE = WORDS_FOR_NONE | {"-", "--", "\u2013", "\u2014", "."}
 _UNITS = {"m": 1e6, "mm": 1e3, "um": 1.0, "nm": 1e-3, "pm": 1e-6}  # micromolar in a molar, ...
 _WITH_UNIT = re.compile(r"(?P<number>[\d.,eE+-]+)\s*(?P<unit>[A-Za-zµμ%/]+)")
 
@@ -110,7 +111,7 @@ def _rank(text: str) -> str:
     value = number(text)
     if value is None or value != int(min(max(value, -1e15), 1e15)) or value < 0:
         raise ValueError(
-            "is no whole number. A dose is a rank: 1, 2, 3, or empty where there is none. Write amounts into "
+            "is not a whole number. A dose is a rank: 1, 2, 3, or empty where there is none. Write amounts into "
             f"{CONCENTRATION}, in micromolar."
         )
     return str(int(value))
@@ -129,7 +130,7 @@ def _no_concentration(text: str) -> str:
     unit = match["unit"].replace("µ", "u").replace("μ", "u") if match else ""
     value = number(match["number"]) if match else None
     if value is None:
-        return "is no number. Write it in micromolar, without a unit, or leave the cell empty."
+        return "is not a number. Write it in micromolar, without a unit, or leave the cell empty."
     known_unit = "M" in unit and unit.lower() in _UNITS
     said = f" Here that is {_plain(float(f'{value * _UNITS[unit.lower()]:.12g}'))}." if known_unit else ""
     return f"is a number with a unit. Write it in micromolar, without the unit.{said}"

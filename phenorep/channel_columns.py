@@ -7,9 +7,9 @@ import pandas as pd
 
 from phenorep import contracts, lookalikes, notes
 from phenorep.errors import UserError
+from phenorep.wording import WORDS_FOR_NONE
 
 _NOT_IMAGES = (".npy", ".npz", ".mat", ".h5", ".csv", ".txt", ".xml", ".cppipe")
-_NONE = frozenset({"nan", "na", "n/a", "#n/a", "none", "null", "<na>"})  # what is written where there is no value
 # Columns that say which channel a row is of, behind Metadata_, in small letters without anything between them.
 _CHANNELS = frozenset(
     {
@@ -103,7 +103,7 @@ def _check_names(column: pd.Series, channel: str, path: str) -> None:
 
 
 def _check_empty(column: pd.Series, path: str) -> None:
-    odd = column[column.str.lower().isin(_NONE)]
+    odd = column[column.str.lower().isin(WORDS_FOR_NONE)]
     if len(odd):
         raise UserError(
             f"{path}: row {odd.index[0]}: {column.name} is {odd.iloc[0]!r}, which would be the name of a file. Leave the "

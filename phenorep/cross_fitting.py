@@ -26,6 +26,7 @@ from phenorep import profiles
 from phenorep.errors import NotRun, UserError
 from phenorep.rows import Rows
 from phenorep.treatments import single
+from phenorep.wording import listed
 
 FOLDS = 5
 # With fewer, a fold leaves less than two wells to fit on.
@@ -277,9 +278,8 @@ def few_text(few: dict[str, int]) -> list[str]:
     """What is said of plates that have too few controls."""
     if not few:
         return []
-    shown = ", ".join(f"{plate} ({count})" for plate, count in list(few.items())[:5])
-    more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+    shown = listed((f"{plate} ({count})" for plate, count in few.items()), 5)
     return [
-        f"{len(few)} plate(s) with fewer than {FEWEST_CONTROLS} negative-control wells are not scored: {shown}{more}. A "
+        f"{len(few)} plate(s) with fewer than {FEWEST_CONTROLS} negative-control wells are not scored: {shown}. A "
         "control is scored by a fit on the others, which needs two."
     ]

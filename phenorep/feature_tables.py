@@ -5,9 +5,10 @@ import pandas as pd
 from phenorep import bookkeeping, column_kinds, contracts, notes
 from phenorep.errors import UserError
 from phenorep.feature_values import Columns
+from phenorep.wording import listed
 
 _FEW = 2  # features: a representation has more
-_SHOWN = 20  # names in a note; the facts have all
+SHOWN = 20  # names in a note; the facts have all
 _REPEATS = range(2, 5)  # rows of a well, if each has as many, that are rather repeated measurements than cells
 _TAKING = (
     "'features: [NAME, ...]' of the dataset takes some of them as features, also by patterns (NAME*), 'features: all' all."
@@ -53,7 +54,8 @@ def tell_few(source: str, kept: list[str], chosen: Columns) -> None:
     number, features = ("one", "feature") if len(kept) == 1 else ("two", "features")
     others = f" Its other columns hold {_by_kind(chosen.others)}." if chosen.others else ""
     notes.warn(
-        f"{source}: the study rests on the {number} {features} {listed(kept)}: is the rest of the table missing?{others}"
+        f"{source}: the study rests on the {number} {features} {listed(kept, SHOWN)}: is the rest of the table "
+        f"missing?{others}"
     )
 
 
@@ -63,16 +65,11 @@ def rows(table: pd.DataFrame) -> str:
     return "cells" if table.duplicated(place).any() else "fields" if "Metadata_Site" in table else "wells"
 
 
-def listed(names: list[str]) -> str:
-    """The first of many names, and how many more there are."""
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
 def _without_features(source: str, chosen: Columns, set_aside: list[str]) -> str:
     if set_aside:
         return (
-            f"{source}: there is no feature: its columns of numbers are bookkeeping by their names: {listed(set_aside)}. "
-            f"{_TAKING}"
+            f"{source}: there is no feature: its columns of numbers are bookkeeping by their names: "
+            f"{listed(set_aside, SHOWN)}. {_TAKING}"
         )
     others = _by_kind(chosen.others) or "no other column"
     remedies = "".join(f" {text}" for text in dict.fromkeys(kind.remedy for kind in chosen.others.values()) if text)
@@ -101,7 +98,8 @@ def _tell_columns(source: str, chosen: Columns, set_aside: list[str]) -> None:
     """Say which columns are no features, and warn of those that look as if they were meant as such."""
     if set_aside:
         notes.say(
-            f"{source}: bookkeeping by the column's name, and no features ({len(set_aside)}): {listed(set_aside)}. {_TAKING}"
+            f"{source}: bookkeeping by the column's name, and no features ({len(set_aside)}): "
+            f"{listed(set_aside, SHOWN)}. {_TAKING}"
         )
     meant = {name: kind for name, kind in chosen.others.items() if kind.remedy and not bookkeeping.is_bookkeeping(name)}
     # Identifiers are often saved as text, features seldom.
@@ -117,4 +115,4 @@ def _by_kind(others: dict[str, column_kinds.Kind]) -> str:
     by_kind: dict[str, list[str]] = {}
     for name, kind in others.items():
         by_kind.setdefault(kind.word, []).append(name)
-    return "; ".join(f"{word}: {listed(names)}" for word, names in by_kind.items())
+    return "; ".join(f"{word}: {listed(names, SHOWN)}" for word, names in by_kind.items())

@@ -11,8 +11,9 @@ import pandas as pd
 from phenorep import contracts, plugins
 from phenorep.errors import UserError
 from phenorep.fields import check_name
-from phenorep.microscopes import Acquisition, Image, Listing, layout, listed
+from phenorep.microscopes import Acquisition, Image, Listing, layout
 from phenorep.order import natural
+from phenorep.wording import listed
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from phenorep import contracts, datasets, notes
 from phenorep.errors import UserError
 from phenorep.imaging import readers
+from phenorep.wording import listed
 
 SHOWN = 20  # bad images that a message lists
 _WELL = re.compile(r"([A-Za-z]{1,2})(?: ?[-_] ?| ?)0*([1-9]\d?)")
@@ -189,10 +190,9 @@ def _check_shared(table: pd.DataFrame, files: dict[str, list[Path | None]]) -> N
             f"{shared}: is named for the channels {' and '.join(names)} of {_label(table, rows[0])}. Name each channel's "
             "own image, or leave one of them out."
         )
-    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
     raise UserError(
         f"{shared}: is named for {len(rows)} fields of view, in {' and '.join(names)}: "
-        f"{'; '.join(_label(table, row) for row in rows[:3])}{more}. Name each field's own image, or leave rows out."
+        f"{listed((_label(table, row) for row in rows), 3, '; ')}. Name each field's own image, or leave rows out."
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from phenorep import notes
 from phenorep.errors import UserError
+from phenorep.wording import listed
 
 # What is carried of a LoadData table: anything behind these.
 PREFIXES = ("Metadata_", "Label_", "Split_", "FileName_", "PathName_")
@@ -162,5 +163,4 @@ def _tell(names: Sequence[str], ours: Sequence[str | None], path: str, rename: M
         if name is not None and theirs not in plain and _renamed(theirs, rename) is None:
             changed.append(f"{theirs!r} as {name}")
     if changed:
-        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-        notes.say(f"{path}: names of columns are read in our spelling: {', '.join(changed[:SHOWN])}{more}.")
+        notes.say(f"{path}: names of columns are read in our spelling: {listed(changed, SHOWN)}.")

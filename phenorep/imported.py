@@ -10,6 +10,7 @@ from phenorep import contracts, feature_tables, notes, records
 from phenorep.errors import NotRun
 from phenorep.order import natural
 from phenorep.undefined import Summary, filled
+from phenorep.wording import listed
 
 BLOCK = "imported"
 # Squares of larger numbers overflow where they are summed, and float32, as which many tools save features, has none.
@@ -53,7 +54,7 @@ def make(module, config, output: str | Path) -> None:
         left_out = [name for name, use in zip(names, usable, strict=True) if not use]
         gaps = dict(zip(names, summary.undefined().tolist(), strict=True))
         if left_out:
-            names_shown = feature_tables.listed(left_out)
+            names_shown = listed(left_out, feature_tables.SHOWN)
             print(f"{len(left_out)} features are constant or often undefined and left out: {names_shown}")
         if not kept:
             raise NotRun(f"none of the {len(names)} features of {source} varies among its rows and is defined in them")

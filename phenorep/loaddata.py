@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from phenorep import filekinds, headers, lookalikes, notes, plugins, tablefiles
 from phenorep.errors import UserError
 from phenorep.fields import well_name
+from phenorep.wording import listed
 
 _ABOVE = ("#", "[", "//", "%")  # what comments and names of sections begin with
 _PREAMBLE = 50  # lines of settings at most
-_SHOWN = 8  # rows that a message lists
 
 
 def columns(path: str, key: str, rename: Mapping[str, str] | None = None, also: Collection[str] = ()) -> dict[str, str]:
@@ -180,8 +180,7 @@ def _check_nameless(path: str, name: str, place: int, cells: pd.Series) -> None:
 
 def _rows_named(numbers: Sequence[int]) -> str:
     """Rows for a message: ``rows 5, 7 and 3 more``."""
-    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-    return f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers[:_SHOWN]))}{more}"
+    return f"{'rows' if len(numbers) > 1 else 'row'} {listed(numbers)}"
 
 
 def _parquet_schema(path: str | Path) -> pa.Schema:

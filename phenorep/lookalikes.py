@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Mapping
 
 from phenorep import headers
+from phenorep.amounts import CONCENTRATION, DOSE
 
-COMPOUND, CONCENTRATION, DOSE = "Metadata_Compound", "Metadata_Concentration", "Metadata_Dose"
+COMPOUND = "Metadata_Compound"
 CONTROL, BATCH, PERTURBATION, SITE = "Metadata_Control", "Metadata_Batch", "Metadata_Perturbation", "Metadata_Site"
 # Whole names, in small letters without anything between them and without "Metadata", that people give to what is ours.
 _THEIRS = {

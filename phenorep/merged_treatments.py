@@ -7,6 +7,7 @@ import pandas as pd
 from phenorep.errors import UserError
 from phenorep.notes import say, warn
 from phenorep.treatments import treatments
+from phenorep.wording import listed
 
 SHOWN = 5  # treatments that a message lists
 # A treatment with so many times the usual number of wells on a plate, and at least so many.
@@ -60,10 +61,9 @@ def _tell_of_doses(wells: pd.DataFrame, where: str) -> None:
     most = counts.groupby("_treatment").max()
     many = most[(most >= RATIO * usual) & (most >= LEAST)].sort_values(ascending=False, kind="stable")
     if len(many):
-        shown = ", ".join(f"{name} ({count})" for name, count in many.iloc[:SHOWN].items())
-        more = f" and {len(many) - SHOWN} more" if len(many) > SHOWN else ""
+        shown = listed((f"{name} ({count})" for name, count in many.items()), SHOWN)
         warn(
-            f"{where}: most treatments have {usual:g} wells on a plate; {shown}{more} have far more. If they are controls, "
+            f"{where}: most treatments have {usual:g} wells on a plate; {shown} have far more. If they are controls, "
             "name them in 'negative_control:' or 'positive_control:'; if their wells differ in dose, put it into "
             "Metadata_Concentration or Metadata_Dose ('rename:'), or they count as one treatment."
         )
@@ -110,9 +110,8 @@ def _tell_of_gaps(wells: pd.DataFrame, where: str) -> None:
     mixed = share[(share > 0) & (share < 1)].index.tolist()
     if mixed:
         count = int((bare & wells["Metadata_Compound"].isin(mixed)).sum())
-        more = f" and {len(mixed) - SHOWN} more" if len(mixed) > SHOWN else ""
         warn(
-            f"{where}: {count} wells of {', '.join(mixed[:SHOWN])}{more} have no {' or '.join(columns)}, other wells of the "
+            f"{where}: {count} wells of {listed(mixed, SHOWN)} have no {' or '.join(columns)}, other wells of the "
             "same compounds have one: they are a treatment of their own. Fill the cells in."
         )
 

@@ -9,10 +9,10 @@ import pandas as pd
 from phenorep import amounts, lookalikes, plugins, spellings
 from phenorep.errors import UserError
 from phenorep.fields import well_name
+from phenorep.wording import SHOWN, listed
 
 PLATE, WELL = "Metadata_Plate", "Metadata_Well"
 CARRIED = ("Metadata_", "Label_", "Split_")  # columns of a plate map that are joined
-SHOWN = 8  # wells or values that a message lists
 
 
 def join(fields: pd.DataFrame, wells: pd.DataFrame, fields_path: str, map_path: str, plates: Sequence[str]) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def _unmatched(table: pd.DataFrame, rule: dict, by_column: dict, places: Mapping
     there = list(dict.fromkeys(table[column][rows]))
     return (
         f"{where}: no row of {places[column]} has {rule}. Rows with {{{', '.join(before)}}} have in {column} "
-        f"{', '.join(map(repr, there[:SHOWN]))}, not {rule[column]!r}. Write what they have, or leave {column} out."
+        f"{listed(map(repr, there))}, not {rule[column]!r}. Write what they have, or leave {column} out."
     )
 
 
@@ -224,6 +224,4 @@ def _equal(text: str, value, policy: str) -> bool:
 
 def _listed(rows: pd.DataFrame) -> str:
     """Wells as a list for a message: ``B02, B03`` or ``P1 B02, P1 B03``."""
-    names = [" ".join(row) for row in rows.itertuples(index=False)]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
+    return listed(" ".join(row) for row in rows.itertuples(index=False))

@@ -8,8 +8,8 @@ from phenorep import notes
 from phenorep.errors import UserError
 from phenorep.fields import check_name
 from phenorep.lookalikes import pair
-from phenorep.microscopes import listed
 from phenorep.order import natural
+from phenorep.wording import listed
 
 SITE, WELL = "Metadata_Site", ["Metadata_Plate", "Metadata_Well"]
 # Columns that microscopes and CellProfiler call so, behind Metadata_, in small letters and without "_".

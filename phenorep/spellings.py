@@ -15,6 +15,7 @@ import pandas as pd
 from phenorep.errors import UserError
 from phenorep.notes import say, warn
 from phenorep.order import natural
+from phenorep.wording import listed
 
 POLICIES = ("exact", "folded", "distinct")
 SHOWN = 5  # names that a message lists
@@ -172,7 +173,7 @@ def _check_cells(values: pd.Series, where: str) -> None:
     shortened = [text for text in first if _SHORTENED.fullmatch(text.strip())]
     if shortened:
         warn(
-            f"{where}: {', '.join(shortened[:SHOWN])}: a spreadsheet has shortened a long number, and several names may "
+            f"{where}: {listed(shortened, SHOWN)}: a spreadsheet has shortened a long number, and several names may "
             "have become one. Save the column as text."
         )
 
@@ -221,15 +222,13 @@ def _is_number(text: str) -> bool:
 
 def _tell(what: str, twins: list[list[str]]) -> None:
     if twins:
-        shown = "; ".join(" and ".join(map(repr, sorted(group, key=natural))) for group in twins[:SHOWN])
-        more = f" and {len(twins) - SHOWN} more" if len(twins) > SHOWN else ""
-        say(f"{what}: {shown}{more}.")
+        groups = (" and ".join(map(repr, sorted(group, key=natural))) for group in twins)
+        say(f"{what}: {listed(groups, SHOWN, '; ')}.")
 
 
 def _say_trimmed(spelt: dict[str, str], where: str) -> None:
     """Say which names lost more than plain blanks; blanks at the ends mean nothing to anybody."""
     changed = [text for text, clean in spelt.items() if clean == trimmed(text) != text.strip(" \t\r\n")]
     if changed:
-        shown = ", ".join(f"{text!r} is {spelt[text]!r}" for text in changed[:SHOWN])
-        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-        say(f"{where}: invisible characters were taken off: {shown}{more}.")
+        read = (f"{text!r} is {spelt[text]!r}" for text in changed)
+        say(f"{where}: invisible characters were taken off: {listed(read, SHOWN)}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, fieldlist, microscopes, plugins
+from phenorep import contracts, fieldlist, microscopes, plugins, wording
 from phenorep.datasets import folder
 from phenorep.errors import UserError
 
@@ -49,7 +49,7 @@ def write(options: dict) -> str:
         fields.to_csv(temporary, index=False)
     lines = _summary(fields, found)
     if empty:
-        lines.append(f"{len(empty)} images are empty (0 bytes) or cannot be opened: {microscopes.listed(empty)}.")
+        lines.append(f"{len(empty)} images are empty (0 bytes) or cannot be opened: {wording.listed(empty)}.")
     lines.append(f"Written: {output}.")
     if plate_map.exists():
         lines.append(f"{plate_map} is there already and is kept as it is.")
@@ -124,7 +124,7 @@ def _summary(fields: pd.DataFrame, found: list[microscopes.Acquisition]) -> list
     named = {image.channel: image.code for image in found[0].images}
     known = [name if name == code else f"{code} {name}" for name, code in sorted(named.items(), key=lambda pair: pair[1])]
     lines = [
-        f"Plates: {len(names)} ({microscopes.listed(names)})",
+        f"Plates: {len(names)} ({wording.listed(names)})",
         f"Wells: {len(wells)}; sites in a well: {sites}; fields: {len(fields)}",
         f"Channels: {', '.join(channels)} (the microscope's: {', '.join(known)})",
     ]
@@ -137,7 +137,7 @@ def _summary(fields: pd.DataFrame, found: list[microscopes.Acquisition]) -> list
     lacking = fieldlist.gaps(fields)
     if lacking:
         lines.append(
-            f"{len(lacking)} images are missing: {microscopes.listed(lacking)}. Their fields stand in the table with an "
+            f"{len(lacking)} images are missing: {wording.listed(lacking)}. Their fields stand in the table with an "
             "empty FileName_: a run stops there, or leaves them out and lists them with 'preprocess: {on_bad_image: "
             "exclude}'."
         )

@@ -22,8 +22,8 @@ from phenorep import channel_columns, contracts, experiment, loaddata, locations
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
 from phenorep.fields import check_name, check_shared
-from phenorep.microscopes import listed
 from phenorep.order import natural
+from phenorep.wording import listed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ has a fourth, ``plates(listing)``.
 import importlib
 import os
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,7 +20,6 @@ from phenorep.errors import UserError
 
 IMAGES = frozenset({".tif", ".tiff", ".png", ".bmp"})
 _TABLES = frozenset({".htd", ".xml"})
-SHOWN = 8  # names that a message lists
 
 
 class Image(NamedTuple):
@@ -163,13 +161,6 @@ def scan(folder: str | Path, pattern: str = "") -> Listing:
 
 def _extension(name: str) -> str:
     return f".{name.rpartition('.')[2]}".lower()  # os.path's own function takes longer than all else on a large folder
-
-
-def listed(items: Iterable, shown: int = SHOWN) -> str:
-    """Items for a message, the first of them only where they are many."""
-    items = [str(item) for item in items]
-    more = f" and {len(items) - shown} more" if len(items) > shown else ""
-    return ", ".join(items[:shown]) + more
 
 
 def row_letters(number: int) -> str:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from phenorep.errors import UserError
-from phenorep.microscopes import Acquisition, Image, Listing, listed, row_letters
+from phenorep.microscopes import Acquisition, Image, Listing, row_letters
+from phenorep.wording import listed
 
 INDEXES = ("index.idx.xml", "index.xml")  # in lower case, the better one first
 _RECORDS = {"Plates": "Plate", "Maps": "Entry", "Images": "Image"}  # section -> what it lists

@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from phenorep.errors import UserError
-from phenorep.microscopes import Acquisition, Image, Listing, listed, row_letters
+from phenorep.microscopes import Acquisition, Image, Listing, row_letters
+from phenorep.wording import listed
 
 # The GUID's length is fixed, so that a wavelength's digits and those that the GUID starts with are told apart.
 _NAME = re.compile(

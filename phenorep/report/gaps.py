@@ -7,6 +7,7 @@ import pandas as pd
 from phenorep import contracts
 from phenorep.order import natural
 from phenorep.report import tables
+from phenorep.wording import listed
 
 FEATURES_SHOWN = 20
 _WORDS = {"profiles": "normalise", "details": "evaluate", "abnormality": "abnormality"}
@@ -96,16 +97,14 @@ def features(files: dict) -> list[dict]:
             filled = [f"{feature} ({count} rows)" for feature, count in (block.get("filled") or {}).items()]
             if block.get("left_out") or block.get("bookkeeping") or filled:
                 row = {key: entry[key] for key in ("dataset", "samples", "method")} | {"used": block["features"]}
-                texts = {"left_out": _listed(block.get("left_out") or []), "filled": _listed(filled)}
+                texts = {
+                    "left_out": listed(block.get("left_out") or [], FEATURES_SHOWN),
+                    "filled": listed(filled, FEATURES_SHOWN),
+                }
                 # All of them: what is taken for bookkeeping is a reading of names, which a user checks here.
                 texts["bookkeeping"] = ", ".join(block.get("bookkeeping") or [])
                 found.setdefault((*row.values(), name), row | texts)
     return list(found.values())
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - FEATURES_SHOWN} more" if len(names) > FEATURES_SHOWN else ""
-    return ", ".join(names[:FEATURES_SHOWN]) + more
 
 
 def read_with_notes(files: dict) -> list[dict]:

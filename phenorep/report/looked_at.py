@@ -20,8 +20,8 @@ def shown(plan: dict) -> list[dict]:
     -------
     list of dict
         ``dataset, samples, channels`` (their colours, in words), ``size`` (height x width, pixels), ``plates`` (number),
-        and ``groups``: dicts of ``name``, ``wells``, ``count`` (of samples, on the plates shown) and ``source`` (a picture
-        of its samples, as a data address). Sets without a sample are left out.
+        and ``groups``: dicts of ``name`` and ``source`` (a picture of its samples, as a data address). Sets without a sample
+        are left out.
     """
     studies = plan["studies"].values()
     pairs = dict.fromkeys((study["dataset"], study["samples"]) for study in studies if study.get("samples"))
@@ -48,10 +48,8 @@ def _set(plan: dict, dataset: str, samples: str) -> dict | None:
                 limits[plate] = colours.bounds(store, plate)
             scaled = colours.scaled(store.read([row])[0], *limits[plate])
             tiles.append(interactive_crops.picture(scaled, list(store.channels), SIDE))
-        wells = store.table.iloc[rows][["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
         source = base64.b64encode(interactive_crops.jpeg(np.concatenate(tiles, axis=1))).decode()
-        picture = {"source": f"data:image/jpeg;base64,{source}", "width": sum(tile.shape[1] for tile in tiles)}
-        groups.append({"name": name, "wells": len(wells), "count": len(rows), **picture})
+        groups.append({"name": name, "source": f"data:image/jpeg;base64,{source}"})
     size = " × ".join(map(str, store.size[1:]))
     about = {"channels": colours.words(list(store.channels)), "size": size, "plates": len(entries)}
     return {"dataset": dataset, "samples": samples, **about, "groups": groups}

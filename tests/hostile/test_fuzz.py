@@ -6,7 +6,6 @@
 import gzip
 import io
 import json
-import os
 import struct
 import zipfile
 from contextlib import suppress
@@ -17,7 +16,7 @@ import pandas as pd
 import pytest
 import tifffile
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -29,10 +28,11 @@ from phenorep.planning import Plan
 from phenorep.quality import annotations
 
 from .bounded import bounded
+from .fuzzing import examples, tried
 from .test_configs import SCREEN
 from .test_encoder_files import stating
 
-EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 20))
+EXAMPLES = examples(20)
 GREY = np.arange(600, dtype=np.uint16).reshape(20, 30)
 CSV = "Metadata_Plate,Metadata_Well,Metadata_Site,PathName_DNA,FileName_DNA\nP1,B02,1,images,a.tif\nP1,B03,1,images,b.tif\n"
 
@@ -151,14 +151,7 @@ def test_each_reader(tmp_path, kind):
     path = tmp_path / name
     some = changed(good) | st.binary(max_size=200) | st.binary(max_size=200).map(lambda rest: good[:8] + rest)
 
-    @settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
-    )
+    @tried(EXAMPLES)
     @given(some)
     def one(content):
         path.write_bytes(content)

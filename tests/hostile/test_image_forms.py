@@ -1,7 +1,6 @@
 """TIFF files of any tags, PNG and BMP of any kind: the one right grey image, or an `ImageError`; never another array."""
 
 import io
-import os
 import struct
 from collections import Counter
 
@@ -9,13 +8,15 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from phenorep.imaging import readers
 
-EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 250))
+from .fuzzing import examples, tried
+
+EXAMPLES = examples(250)
 PHOTOMETRIC, ORIENTATION = 262, 274
 # What an image of a pixel's values may be made of: name -> (number of values, photometric, kinds of extra samples).
 MADE = {
@@ -174,10 +175,7 @@ def test_the_right_image_or_an_error(tmp_path, made, most):
     path = tmp_path / "image"
     ended = Counter()
 
-    @settings(
-        max_examples=most, derandomize=True, database=None, deadline=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
-    )  # fmt: skip
+    @tried(most)
     @given(made())
     def one(case):
         right = case.right

@@ -4,25 +4,19 @@ refused, and never silently another way.
 ``PHENOREP_FUZZ=20000`` tries so many of each; by default some few, the same each time.
 """
 
-import os
 import unicodedata
 
 import pandas as pd
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from phenorep import loaddata, notes
 from phenorep.errors import UserError
 
-EXAMPLES = int(os.environ.get("PHENOREP_FUZZ", 20))
-FEW = settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
-)
+from .fuzzing import examples, tried
+
+EXAMPLES = examples(20)
+FEW = tried(EXAMPLES)
 OURS = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Compound", "Metadata_Concentration", "Metadata_MoA"]
 OTHERS = ["Nuclei_Area", "replicate", "caf\xe9", "a b", "5\xb5m", "x;y"]
 BLANKS = st.text("\t\n\r \x1c\x85\xa0\xad\u1680\u2003\u2028\u200b\u200d\u202e\u2060\u3000\ufeff\0\x7f", max_size=3)

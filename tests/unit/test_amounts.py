@@ -31,10 +31,10 @@ def checked(column, texts):
         ("-Infinity", "is an infinity"),
         ("1e999", "too large"),
         ("-6", "below 0: a logarithm?"),
-        ("1_000", "is no number"),
-        ("\u0661", "is no number"),
-        ("low", "is no number"),
-        ("0x10", "is no number"),
+        ("1_000", "is not a number"),
+        ("\u0661", "is not a number"),
+        ("low", "is not a number"),
+        ("0x10", "is not a number"),
     ],
 )
 def test_what_is_no_plain_concentration_is_refused(text, remedy):
@@ -46,7 +46,7 @@ def test_what_is_no_plain_concentration_is_refused(text, remedy):
 
 @pytest.mark.parametrize("text", ["1.5", "-1", "2 uM", "inf", "1e400", "low", "1,0"])
 def test_what_is_no_rank_is_refused(text):
-    with pytest.raises(UserError, match=r"row 3: Metadata_Dose: .* is no whole number\. A dose is a rank: 1, 2, 3"):
+    with pytest.raises(UserError, match=r"row 3: Metadata_Dose: .* is not a whole number\. A dose is a rank: 1, 2, 3"):
         checked("Metadata_Dose", ["1", text])
 
 

@@ -133,7 +133,7 @@ def test_a_plate_map_naming_a_well_without_images(screen):
     [
         (WELLS[:2], None, "Week1_01 C03, Week2_02 C03 have images .* no row in the plate map"),
         ([row[:1] for row in WELLS], ("Metadata_Well",), "no column Metadata_\\* beside the well"),
-        ([["A01", "DMSO", "low"], *WELLS[1:]], None, "Metadata_Dose: 'low' is no whole number"),
+        ([["A01", "DMSO", "low"], *WELLS[1:]], None, "Metadata_Dose: 'low' is not a whole number"),
         ([["1A", "DMSO", "0"], *WELLS[1:]], None, "'1A' is no well"),
     ],
 )

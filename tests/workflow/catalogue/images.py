@@ -256,7 +256,7 @@ CASES = [
         "a dose that is a fraction",
         "Metadata_Well,Metadata_Dose\nA01,1\nA02,0.5\n",
         "Metadata_Dose",
-        "'0.5' is no whole number",
+        "'0.5' is not a whole number",
         "rank",
     ),
     mapped(
