@@ -10,11 +10,11 @@ from phenorep.store import Samples
 
 TILES = 2  # samples of a group
 SIDE = 64  # pixels of a sample's longer side
-SETS_SHOWN = 2  # sample sets
+SETS_SHOWN = 2  # data sets
 
 
 def shown(plan: dict) -> list[dict]:
-    """Sample sets that studies look at, the first ones.
+    """The first sample set of each of the first data sets that studies look at: others are mostly parts of it.
 
     Returns
     -------
@@ -23,10 +23,12 @@ def shown(plan: dict) -> list[dict]:
         and ``groups``: dicts of ``name`` and ``source`` (a picture of its samples, as a data address). Sets without a sample
         are left out.
     """
-    studies = plan["studies"].values()
-    pairs = dict.fromkeys((study["dataset"], study["samples"]) for study in studies if study.get("samples"))
-    sets = (_set(plan, *pair) for pair in list(pairs)[:SETS_SHOWN])
-    return [found for found in sets if found]
+    first: dict[str, str] = {}
+    for study in plan["studies"].values():
+        if study.get("samples"):  # a data set of features has none
+            first.setdefault(study["dataset"], study["samples"])
+    sets = (_set(plan, *pair) for pair in list(first.items())[:SETS_SHOWN])
+    return [made for made in sets if made]
 
 
 def _set(plan: dict, dataset: str, samples: str) -> dict | None:
