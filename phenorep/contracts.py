@@ -10,6 +10,7 @@ plain facts of a JSON file, a table of scores by what stands in its details. A f
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ def check_table(columns: Iterable[str], kind: str, path: str | Path) -> None:
     missing = [name for name in REQUIRED[kind] if name not in columns]
     if missing:
         raise UserError(f"{path}: a {kind} table needs the column(s) {', '.join(missing)}; it has {', '.join(columns)}.")
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
     if twice:
         raise UserError(f"{path}: column(s) {', '.join(twice)} stand in the table twice.")
 
@@ -153,8 +154,9 @@ def open_table(path: str | Path) -> pq.ParquetFile:
         if checksums.FOOTER in stated:
             # Names and facts stand there twice: a reader may take either.
             schema = file.schema_arrow
+            columns = set(schema.names)  # each look at `names` makes a list of thousands
             leaves = [file.schema.column(number).path for number in range(len(file.schema.names))]
-            names = list(dict.fromkeys(leaf if leaf in schema.names else leaf.split(".")[0] for leaf in leaves))
+            names = list(dict.fromkeys(leaf if leaf in columns else leaf.split(".")[0] for leaf in leaves))
             found = {checksums.of_footer(schema, metadata, rows) for metadata in (stated, schema.metadata)}
             if found != {stated[checksums.FOOTER]} or names != schema.names:
                 raise ValueError("its footer is not what was written")

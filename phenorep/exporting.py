@@ -90,10 +90,10 @@ def _write(
     described = [name for name in table.described() if name != index]
     keys = _keys(described, table.path)
     obs = h5ad.table(file, "obs", names, index, list(keys.values()))
-    joined = []
+    joined, schema = [], table.file.schema_arrow
     for name, key in keys.items():
         h5ad.column(obs, key, table.column(name))
-        if is_list(table.file.schema_arrow.field(name)):
+        if is_list(schema.field(name)):
             joined.append(key)
     _write_var(file, table)
     obsm = h5ad.mapping(file, "obsm")

@@ -158,8 +158,9 @@ def _told_of_parquet(path: str, names: list[str]) -> dict[str, Kind | int | None
     """The same, and for each column that holds lists of numbers the length of the first."""
     told: dict[str, Kind | int | None] = {}
     with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow  # made anew at each look
         for name in names:
-            kind = _stored_type(file.schema_arrow.field(name).type)
+            kind = _stored_type(schema.field(name).type)
             told[name] = column_kinds.of_type(kind)
             if told[name] is None and column_kinds.is_list(kind):
                 told[name] = _length(_first_rows(file, name, _LISTS_LOOKED_AT))
@@ -188,7 +189,8 @@ def _length(lists: pa.Array) -> Kind | int:
 def _pieces_of_parquet(path: str, chosen: Columns) -> Iterator[np.ndarray]:
     count, start = len(chosen.names()), 0
     with pq.ParquetFile(path) as file:
-        types = [_stored_type(file.schema_arrow.field(name).type) for name in chosen.lengths]
+        schema = file.schema_arrow
+        types = [_stored_type(schema.field(name).type) for name in chosen.lengths]
         types = [kind.value_type if column_kinds.is_list(kind) else kind for kind in types]
         kind = np.float32 if all(each in (pa.float32(), pa.float16()) for each in types) else np.float64
         for batch in file.iter_batches(batch_size=_rows_at_once(count), columns=list(chosen.lengths)):

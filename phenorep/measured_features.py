@@ -71,7 +71,8 @@ def make(tables: Sequence[str], measurements: Sequence[str], method: dict, outpu
 def _joined(plates: Sequence[tuple], names: list[str]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Plate by plate the samples table and the measurements (n, F) float64 of its samples' nuclei."""
     for samples, path in plates:
-        missing = [name for name in names if name not in contracts.columns_of(path)]
+        measured_here = set(contracts.columns_of(path))
+        missing = [name for name in names if name not in measured_here]
         if missing:
             raise UserError(f"{path}: {missing[0]} was not measured on this plate. Remove the file and run again.")
         table = contracts.read_table(samples, "samples")

@@ -56,11 +56,13 @@ class Rows:
         names = contracts.columns_of(path)
         contracts.check_table(names, "embeddings", path)
         columns = contracts.feature_columns(names)
-        metadata = contracts.read_table(path, "embeddings", [name for name in names if name not in set(columns)])
+        features = set(columns)
+        metadata = contracts.read_table(path, "embeddings", [name for name in names if name not in features])
         metadata, place = _ordered(metadata)
         try:
             with contracts.open_table(path) as file:
-                stored = [file.schema_arrow.field(name).type.to_pandas_dtype() for name in columns]
+                schema = file.schema_arrow  # made anew at each look
+                stored = [schema.field(name).type.to_pandas_dtype() for name in columns]
                 values = np.empty((len(columns), len(metadata)), dtype or np.result_type(*stored, np.float32))
                 start = 0
                 for group in range(file.num_row_groups):
