@@ -88,11 +88,10 @@ def fabric(compute: Compute, precision: str):
 @contextmanager
 def repeatable(threads: int):
     """Inside the block torch uses `threads` threads and, where it has them, algorithms that repeat bit by bit; numpy one."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which imports torch's compiler for it
     # Filling memory that is overwritten anyway finds mistakes in kernels; it costs time in each operation.
     torch.utils.deterministic.fill_uninitialized_memory = False
     try:
@@ -100,5 +99,5 @@ def repeatable(threads: int):
             yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1], warn_only=warn_only)
+        torch.set_deterministic_debug_mode(before[1])
         torch.utils.deterministic.fill_uninitialized_memory = filled

@@ -1,13 +1,21 @@
 """What all tests share."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import phenorep  # noqa: F401 (before torch: it says how threads wait)
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def manual() -> dict:
+    """`config.yaml` with all that is switched off in it: a `#` that touches a name, or is followed by an indented line."""
+    text = (ROOT / "config.yaml").read_text()
+    return yaml.safe_load(re.sub(r"^( *)#(?=[^ #]|  )", r"\1", text, flags=re.MULTILINE))
 
 
 @pytest.fixture(scope="session")

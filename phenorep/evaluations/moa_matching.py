@@ -51,8 +51,14 @@ class Config:
 
     permutations: int = 100  # of mechanisms among compounds, for the shuffled control
     several_batches: Literal["all", "median"] = "all"  # a treatment of several is in all, or in their median, as in [2]
+    metrics: tuple[Literal["nsc", "nscb"], ...] = (
+        "nsc",
+        "nscb",
+    )  # one where a second block of a study has the other already
 
     def __post_init__(self):
+        if not self.metrics:
+            raise ValueError("metrics must name nsc, nscb or both")
         if self.permutations < 1:
             raise ValueError(f"permutations must be 1 or more, not {self.permutations}")
 
@@ -90,12 +96,12 @@ def evaluate(config: Config, inputs: Inputs, seed: int) -> tuple[list[Score], pd
     allowed = {"nsc": matched[:, None] & (compounds[:, None] != compounds[None, :])}
     batches = _batches(table, config.several_batches)
     settings = f"held_out={alternatives.column(inputs.alternatives)}" if inputs.alternatives else ""
-    if len(set().union(*batches)) >= 2:
+    if "nscb" in config.metrics and len(set().union(*batches)) >= 2:
         allowed["nscb"] = allowed["nsc"] & ~shared(batches)
-    else:
+    elif "nscb" in config.metrics:
         stated.append("nscb needs at least two batches (Metadata_Batch); all treatments are of one.")
     scores, parts = [], []
-    for metric, pairs in allowed.items():
+    for metric, pairs in ((metric, allowed[metric]) for metric in config.metrics if metric in allowed):
         eligible, neighbours = match(similarity, pairs, mechanisms)
         found = _details(metric, table, batches, similarity, pairs, matched, eligible, neighbours)
         parts += [part.assign(settings=settings) for part in found]

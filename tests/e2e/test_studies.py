@@ -94,3 +94,24 @@ def test_hcs_qc_from_archives_and_annotations_to_its_tables(tmp_path):
     assert seen.value.item() > 0.85
     page = (tmp_path / "reports/hcs_qc_small/index.html").read_text()
     assert "Measured beside published" in page
+
+
+def test_all_that_the_manual_switches_off_runs_in_small(tmp_path):
+    """Other ways to learn, encoders side by side, labels of single images and a view by what was learnt from them."""
+    project = Project(tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "studies/small/simulated.yaml"]
+    result = subprocess.run(command, cwd=tmp_path, env=project.environment(), capture_output=True, text=True, timeout=900)
+    assert result.returncode == 0, result.stdout + result.stderr + project.logs()
+
+    scores = contracts.read_scores(tmp_path / "results/scores/simulated_small.csv")
+    found = set(zip(scores.samples, scores.method, scores.evaluation, strict=True))
+    assert found == {
+        *(("cells", method, "moa_matching") for method in ("barlow_twins_and_pixels", "ws_dino")),
+        *(("cells", method, "quality_classification") for method in ("image_quality", "barlow_twins", "swav")),
+        ("cells", "swav", "quality_fine_tuning"),
+        ("clean", "pixel_statistics", "moa_matching"),
+    }
+    assert set(scores.loc[scores.method == "ws_dino", "leak"]) == {"well"}
+    files = [tmp_path / "results/simulated/samples" / name / "Week1_22101.parquet" for name in ("cells", "clean")]
+    whole, clean = (set(contracts.read_table(path, "samples")["Sample"]) for path in files)
+    assert clean < whole

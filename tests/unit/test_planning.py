@@ -8,16 +8,34 @@ import yaml
 from phenorep import inventory, saved_epochs
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
-from tests.conftest import ROOT
+from tests.conftest import ROOT, manual
 
 
 @pytest.fixture
 def config() -> dict:
-    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    found = manual()
     # One study; what others name would stand in the way of what the tests change.
     found["studies"] = {"demo": found["studies"]["demo"]}
     del found["abnormality"], found["samples"]["clean"]
     return found
+
+
+def test_what_is_switched_off_in_the_manual_can_be_switched_on_and_is_run_in_small():
+    whole, shown = manual(), yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert Plan(copy.deepcopy(whole)).scores
+    small = yaml.safe_load((ROOT / "studies/small/simulated.yaml").read_text())
+    off = {kind: set(whole[kind]) - set(shown[kind]) for kind in ("samples", "methods", "evaluations", "studies")}
+    assert off == {
+        "samples": {"clean"},
+        "methods": {"barlow_twins", "swav", "ws_dino", "image_quality", "simclr_and_pixels"},
+        "evaluations": {"control_separation", "quality_classification", "quality_fine_tuning"},
+        "studies": {"quality", "clean"},
+    }
+    # Two are run by other tests of whole runs, or under another name.
+    for kind, names in off.items():
+        assert names - {"control_separation", "simclr_and_pixels"} <= set(small[kind])
+    assert "abnormality" in small
+    assert set(whole) == {*shown, "abnormality"}
 
 
 def settings_after(config: dict, method: str, change) -> tuple[list, list]:
