@@ -147,6 +147,7 @@ def summary(plan: Plan) -> dict:
         "studies": plan.blocks["studies"],
         "datasets": datasets,
         "epochs": {method: int(keys["epochs"]) for method, keys in _trained_keys(plan).items() if "epochs" in keys},
+        "seeded": [method for method in plan.blocks["methods"] if plan.seed(method, 1) == 1],
         "skipped": plan.skipped,
         "not_applicable": plan.not_applicable,
         "engine": plan.preprocess.engine,

@@ -188,6 +188,8 @@ def measures(name: str, study: dict, scores: pd.DataFrame, plan: dict) -> Measur
     config = plan["config"]
     controls = [method for method in study["methods"] if is_control(config, method)]
     table = summarise(study_rows(scores, study), controls)
+    # Where no seed changes a method, one is all there is.
+    table = table.assign(seeded=table["method"].isin(plan.get("seeded", study["methods"])))
     table = _beside_the_rest(table[table["epoch"] == "final"])
     found = Measures([], [], [])
     for (evaluation, metric), rows in table.groupby(["evaluation", "metric"], sort=False):
@@ -247,7 +249,7 @@ def _mean_over_settings(rows: pd.DataFrame, shared: dict) -> Measure:
     values = rows.pivot_table(index="item", columns=["method", "profile"], values="value").dropna()
     kept = rows[rows["item"].isin(values.index)].groupby(["method", "profile"], sort=False)
     mean = ["value", "spread", "chance", "shuffled", *NULL]
-    first = ["seeds", "leak", "trained_on", "control", "variant"]
+    first = ["seeds", "seeded", "leak", "trained_on", "control", "variant"]
     table = kept[mean].mean().join(kept[first].first()).reset_index()
     worst = kept["validity"].agg(lambda found: min(found, key=_WORST_FIRST.index))
     table = table.assign(validity=worst.to_numpy(), n=len(values), units=len(values), unit="setting", epoch="final")

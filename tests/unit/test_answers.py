@@ -92,6 +92,11 @@ def test_an_answer_warns_of_what_it_does_not_say(tmp_path):
     (found,) = answered(tmp_path, *[row for row in scored if row["seed"] == 0], plates=2)
     wanted = "its training labels showed the compound", "one seed", "null not measurable", "for these 2 plates alone"
     assert found.cautions == wanted
+    # Another seed would not change what is not trained.
+    plan = plan_of(tmp_path, *[row for row in scored if row["seed"] == 0], plates=2) | {"seeded": ["b", "noise"]}
+    answers.make(plan, tmp_path / "answers.csv")
+    (found,) = answers.shown(plan, answers.read(tmp_path / "answers.csv"))
+    assert found.cautions == tuple(text for text in wanted if text != "one seed")
     (found,) = answered(tmp_path, *rows(("a", 0.9), ("b", 0.5), CONTROL), plates=1)
     assert found.cautions == ("for this plate alone",)
     assert answered(tmp_path, *rows(("a", 0.9), ("b", 0.5), CONTROL), plates=0)[0].cautions == ()

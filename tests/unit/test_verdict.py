@@ -284,6 +284,8 @@ def test_leak_and_single_seed_are_noted():
     found = judge(row("a", 0.9, leak="compound", seeds=1), row("b", 0.5), NOISE)
     assert any("showed it the compound" in note and "b × raw, 0.500" in note for note in found.notes)
     assert any("One seed" in note for note in found.notes)
+    found = judge(row("a", 0.9, seeds=1, seeded=False), row("b", 0.5), NOISE)
+    assert not any("One seed" in note for note in found.notes)
 
 
 def test_only_controls_or_nothing():
