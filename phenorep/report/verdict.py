@@ -239,7 +239,7 @@ def _notes(candidates: list[list[dict]]) -> list[str]:
         if seen == "not known":
             text = f"What labels the encoder of {best['method']} was trained on is not known: it was made elsewhere."
         notes.append(f"{text} Best without that: {label(clean)}, {clean['value']:.3f}." if clean else text)
-    if best["seeds"] == 1 and best.get("seeded", True):
+    if best["seeds"] == 1 and best["seeded"]:
         notes.append("One seed: how much another training run would differ is not known.")
     if best["validity"] == NOT_MEASURED:
         notes.append("Null not measurable: there are too few control wells to let some of them play treated wells.")

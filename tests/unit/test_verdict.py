@@ -11,7 +11,16 @@ from phenorep.report import evidence, items, verdict
 from phenorep.report.evidence import Evidence
 from phenorep.report.tables import NULL, Measure
 
-ROW = {"profile": "raw", "epoch": "final", "spread": np.nan, "seeds": 3, "n": 100, "leak": "none", "trained_on": ""}
+ROW = {
+    "profile": "raw",
+    "epoch": "final",
+    "spread": np.nan,
+    "seeds": 3,
+    "seeded": True,
+    "n": 100,
+    "leak": "none",
+    "trained_on": "",
+}
 ROW |= {"unit": "compound", "units": 100.0, "chance": np.nan, "validity": "", "variant": ""}
 ROW |= {"shuffled": np.nan, "shuffled_low": np.nan, "shuffled_high": np.nan, "control": False}
 ROW |= dict.fromkeys(NULL, np.nan)
