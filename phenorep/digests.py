@@ -1,56 +1,85 @@
-"""Digests of code: what a result depends on, without comments, docstrings and layout.
+"""Digests of code: what a result depends on, wherever it lies in the library and whatever its messages say.
 
-A rule carries the digest of its script and of the plug-ins that its job names, with all they import from phenorep. So a
-reworded comment reruns nothing, a new plug-in reruns nothing, and a changed line reruns what it can have changed.
+A rule carries the digest of its script and of the plug-ins that its job names, and of all definitions of phenorep that these
+name, directly or not (`phenorep.definitions`). Of each definition counts what it computes (`_Normal`). So a reworded comment
+or message reruns nothing, a moved file reruns nothing, a new plug-in reruns nothing, and a changed line reruns what it can
+have changed. Plug-ins that are loaded by name are not followed: who asks for a digest names those of the job.
 """
 
 import ast
+import copy
 import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
-# How files are checked, logged and found does not change what a network learns: GPU hours are not spent again for it.
+from phenorep import definitions
+from phenorep.definitions import Key
+
+# Modules that check, log, find and keep: none decides what a network learns, and GPU hours are not spent again for them.
 PLUMBING = frozenset(
     {
-        *("__init__", "architectures", "contracts", "errors", "expectations", "logs", "notes", "plugins", "preparation"),
-        *("records", "store"),
+        *("__init__", "architectures", "check", "checkpoints", "checksums", "contracts", "errors", "expectations", "gpus"),
+        *("logs", "notes", "plugins", "preparation", "records", "store", "writing"),
     }
 )
+# What makes weights of samples and settings.
+TRAINING = (
+    "pretrain.prepare",
+    "pretrain.build",
+    "pretrain.start_from",
+    "training.Training",
+    "devices.fabric",
+    "devices.repeatable",
+)
+# Calls that tell somebody something. What they are given is no part of what is computed.
+_TELLING = frozenset({"print", "warnings.warn", "notes.say", "notes.warn"})
+_LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
-def of(files: Iterable[Path], without: frozenset[str] = frozenset()) -> str:
-    """Digest of files and of all modules of phenorep that they import, directly or not.
+def of(files: Iterable[Path], without: frozenset[str] = frozenset(), also: Iterable[Key] = ()) -> str:
+    """Digest of files and of all definitions of phenorep that they reach.
 
     Parameters
     ----------
     files
         Scripts and plug-ins.
     without
-        Names of top-level modules of phenorep that are left out.
+        Names of modules of phenorep that are left out, with what only they name.
+    also
+        Definitions, (file, name), from which to go on as well.
     """
-    return _of(frozenset(files), without)
+    return _of(frozenset(map(Path, files)), without, frozenset(also))
 
 
 @cache  # asked for once per job, of which there may be ten thousand
-def _of(files: frozenset[Path], without: frozenset[str]) -> str:
-    total = hashlib.sha256()
-    for path in sorted(closure(files, without)):
-        total.update(_digest(path).encode())
-    return total.hexdigest()[:16]
+def _of(files: frozenset[Path], without: frozenset[str], also: frozenset[Key]) -> str:
+    # In the order of their contents: the name of a file is none of it.
+    return hashlib.sha256("".join(sorted(map(_content, reached(files, without, also)))).encode()).hexdigest()[:16]
 
 
-def closure(files: Iterable[Path], without: frozenset[str] = frozenset()) -> set[Path]:
-    """`files` and the files of all modules of phenorep that they import, directly or not."""
-    found: set[Path] = set()
-    waiting = [Path(path).resolve() for path in files]
+def reached(files: Iterable[Path], without: frozenset[str] = frozenset(), also: Iterable[Key] = ()) -> set[Key]:
+    """Definitions that `files` hold and those of phenorep that they name, directly or not; parameters as of `of`."""
+    found: set[Key] = set()
+    waiting = [key for path in files for key in definitions.everything(path.resolve())] + list(also)
     while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting.extend(p for p in _imports(path) if not (p.parent == ROOT and p.stem in without))
+        key = waiting.pop()
+        if key in found or (key[0].parent == definitions.PACKAGE and key[0].stem in without):
+            continue
+        found.add(key)
+        waiting += [*definitions.around(key[0]), *_names(key)]
     return found
+
+
+def of_weights(recipes: Iterable[Path]) -> str:
+    """Digest of what decides the weights of an encoder: the files of its recipe, and the training."""
+    return of(recipes, PLUMBING, training())
+
+
+def training() -> list[Key]:
+    """The definitions of `TRAINING`."""
+    names = (dotted.split(".") for dotted in TRAINING)
+    return [(definitions.PACKAGE / f"{module}.py", name) for module, name in names]
 
 
 def of_folder(folder: Path) -> str:
@@ -62,27 +91,135 @@ def of_folder(folder: Path) -> str:
 
 
 @cache
-def _digest(path: Path) -> str:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+def _names(key: Key) -> frozenset[Key]:
+    """Definitions that one names, messages left out."""
+    return frozenset(key for _, named in _normal(key) for key in named.values())
 
 
 @cache
-def _imports(path: Path) -> frozenset[Path]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(file for name in names if name.split(".")[0] == ROOT.name for file in _files(name))
+def _content(key: Key) -> str:
+    """Digest of what a definition computes; of definitions of the library that it names, the names alone count."""
+    texts = []
+    for node, named in _normal(key):
+        whole = ast.fix_missing_locations(_Named(named).visit(node))
+        texts.append(ast.dump(whole))
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _files(module: str) -> list[Path]:
-    stem = ROOT.parent / module.replace(".", "/")
-    candidates = [stem.with_suffix(".py"), stem / "__init__.py"]
-    return [path for path in candidates if path.is_file()]
+@cache
+def _normal(key: Key) -> list[tuple[ast.stmt, dict[ast.AST, Key]]]:
+    """The statements of a definition without what computes nothing, and what each of them names."""
+    path, name = key
+    found = []
+    for statement in definitions.parts(path).get(name, []):
+        node = _Normal(path).visit(copy.deepcopy(statement))
+        if node is not None:
+            found.append((node, definitions.references(path, [node])))
+    return found
+
+
+class _Named(ast.NodeTransformer):
+    """Puts the name of a definition in the place of the module and name by which it is reached."""
+
+    def __init__(self, named: dict[ast.AST, Key]):
+        self._named = named
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Any node."""
+        if node in self._named:
+            return ast.Name(f"phenorep {self._named[node][1]}", ast.Load())
+        return self.generic_visit(node)
+
+
+class _Normal(ast.NodeTransformer):
+    """Code without docstrings, imports, annotations of functions, messages, and texts that only messages take."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Names count where they are used."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """The same."""
+
+    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
+        """That something is raised counts, and its class."""
+        node.exc, node.cause = node.exc and self.visit(node.exc), None
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.Assert:
+        """The condition counts."""
+        node.test, node.msg = self.visit(node.test), None
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        """An exception's text says what went wrong."""
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name and definitions.is_exception(self._path, name):
+            return ast.Call(node.func, [], [])
+        return self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """A bare text says something, and so do some calls."""
+        if definitions.is_text(node) or (isinstance(node.value, ast.Call) and _is_telling(node.value.func)):
+            return None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """An argument's type is a remark."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """A function: texts that are kept for a message alone go with it."""
+        node.returns = None
+        node = self.generic_visit(node)
+        while unused := _unused_texts(node):
+            node = _Without(unused).visit(node)
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """A block that told something and did nothing else does nothing."""
+        node = super().generic_visit(node)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If | ast.For | ast.With | ast.While | ast.ExceptHandler):
+            node.body = node.body or [ast.Pass()]
+        return node
+
+
+class _Without(ast.NodeTransformer):
+    def __init__(self, left_out: set[ast.AST]):
+        self._left_out = left_out
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(statements := getattr(node, field, None), list):
+                kept = [statement for statement in statements if statement not in self._left_out]
+                setattr(node, field, kept or ([ast.Pass()] if field == "body" else []))
+        return super().generic_visit(node)
+
+
+def _is_telling(function: ast.AST) -> bool:
+    text = ast.unparse(function)
+    return text in _TELLING or (text.startswith(("logging.", "logger.", "log.")) and text.split(".")[-1] in _LEVELS)
+
+
+def _unused_texts(function: ast.FunctionDef) -> set[ast.AST]:
+    """Assignments of texts to names that the function does not read."""
+    read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        and all(isinstance(target, ast.Name) and target.id not in read for target in node.targets)
+        and _is_worded(node.value)
+    }
+
+
+def _is_worded(node: ast.AST) -> bool:
+    """Whether an expression is a text, or puts texts together."""
+    if isinstance(node, ast.BinOp):
+        return _is_worded(node.left) and _is_worded(node.right)
+    if isinstance(node, ast.IfExp):
+        return _is_worded(node.body) and _is_worded(node.orelse)
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))

@@ -126,7 +126,7 @@ def is_run(arguments: list[str]) -> bool:
 def is_job(arguments: list[str]) -> bool:
     """Whether a command line is that of a script that Snakemake started, or of a training that such a script launched."""
     is_script = any("/.snakemake/scripts/" in argument for argument in arguments)
-    return is_script or ("-m", "phenorep.training") in pairwise(arguments)
+    return is_script or ("-m", "phenorep.launch") in pairwise(arguments)
 
 
 def host_of_run(directory: Path, locked_at: float) -> str | None:

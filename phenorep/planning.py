@@ -351,5 +351,4 @@ class Plan:
 
     def recipe_digest(self, method: str) -> str:
         """Digest of what decides the weights of an encoder: its recipe and the training loop."""
-        files = [*self.plugin_files("methods", [method]), plugins.ROOT / "training.py"]
-        return digests.of(files, without=digests.PLUMBING)
+        return digests.of_weights(self.plugin_files("methods", [method]))

@@ -81,7 +81,7 @@ def make(
     contracts.write_json(job, path)
     # Lightning starts one process for each device with the command line of this one: it must be a plain module.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugins.ROOT.parent), *sys.path])}
-    command = [sys.executable, "-m", "phenorep.training", str(path)]
+    command = [sys.executable, "-m", "phenorep.launch", str(path)]
     ended = subprocess.run(command, env=environment, pass_fds=gpus.held(), check=False)
     if ended.returncode:
         raise UserError(f"training on {settings.devices} devices ended with status {ended.returncode}; the log says why.")

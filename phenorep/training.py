@@ -1,6 +1,5 @@
-"""The one training loop of all recipes. With several devices it is launched as ``python -m phenorep.training job.json``."""
+"""The one training loop of all recipes."""
 
-import json
 import resource
 import sys
 import time
@@ -236,21 +235,3 @@ class Training:
         self.loss_count, self.history = state["loss_count"], state["history"]
         checkpoints.restore_random_states(state["random"][self.fabric.global_rank], self.recipe.generator)
         return True
-
-
-def main(arguments: list[str]) -> int:
-    """Run the job described in a JSON file: the arguments of `pretrain.make`."""
-    from phenorep import pretrain
-
-    with open(arguments[0]) as file:
-        job = json.load(file)
-    try:
-        pretrain.run(**job)
-    except UserError as error:
-        print(f"phenorep: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -65,7 +65,7 @@ def test_live_run_keeps_the_lock(locked, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["python", "/x/.snakemake/scripts/tmp1.pretrain.py"], ["python", "-m", "phenorep.training", "job.json"]]
+    "arguments", [["python", "/x/.snakemake/scripts/tmp1.pretrain.py"], ["python", "-m", "phenorep.launch", "job.json"]]
 )
 def test_jobs_of_a_killed_run_are_waited_for(locked, tmp_path, arguments, monkeypatch, capsys):
     process(tmp_path / "proc", 123, arguments, locked)
