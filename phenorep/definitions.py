@@ -33,12 +33,17 @@ def tree(path: Path) -> ast.Module:
 def parts(path: Path) -> dict[str | None, list[ast.stmt]]:
     """The statements of a file by what they define: {name: statements}; of all others under None. Imports are left out."""
     found: dict[str | None, list[ast.stmt]] = {}
-    for node in tree(path).body:
-        if isinstance(node, ast.Import | ast.ImportFrom) or _is_elsewhere(node) or is_text(node):
-            continue
-        for name in _defined(node) or [None]:
+    for node, names in split(tree(path)):
+        for name in names:
             found.setdefault(name, []).append(node)
     return found
+
+
+def split(module: ast.Module) -> Iterator[tuple[ast.stmt, list[str | None]]]:
+    """The statements of a module, each with the names that it defines, or None; imports are left out."""
+    for node in module.body:
+        if not (isinstance(node, ast.Import | ast.ImportFrom) or _is_elsewhere(node) or is_text(node)):
+            yield node, _defined(node) or [None]
 
 
 def is_text(node: ast.AST) -> bool:

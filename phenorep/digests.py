@@ -7,9 +7,9 @@ have changed. Plug-ins that are loaded by name are not followed: who asks for a 
 """
 
 import ast
-import copy
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +37,14 @@ _TELLING = frozenset({"print", "warnings.warn", "notes.say", "notes.warn"})
 _LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
+@dataclass(frozen=True)
+class _Statement:
+    """What a statement computes, as a digest, and the definitions that it names, whose names alone count in it."""
+
+    content: str
+    names: frozenset[Key]
+
+
 def of(files: Iterable[Path], without: frozenset[str] = frozenset(), also: Iterable[Key] = ()) -> str:
     """Digest of files and of all definitions of phenorep that they reach.
 
@@ -54,8 +62,13 @@ def of(files: Iterable[Path], without: frozenset[str] = frozenset(), also: Itera
 
 @cache  # asked for once per job, of which there may be ten thousand
 def _of(files: frozenset[Path], without: frozenset[str], also: frozenset[Key]) -> str:
-    # In the order of their contents: the name of a file is none of it.
-    return hashlib.sha256("".join(sorted(map(_content, reached(files, without, also)))).encode()).hexdigest()[:16]
+    contents = {statement.content for key in reached(files, without, also) for statement in _of_key(key)}
+    # In their own order: the name of a file is none of it.
+    return hashlib.sha256("".join(sorted(contents)).encode()).hexdigest()[:16]
+
+
+def _of_key(key: Key) -> list[_Statement]:
+    return _statements(key[0]).get(key[1], [])
 
 
 def reached(files: Iterable[Path], without: frozenset[str] = frozenset(), also: Iterable[Key] = ()) -> set[Key]:
@@ -67,7 +80,7 @@ def reached(files: Iterable[Path], without: frozenset[str] = frozenset(), also: 
         if key in found or (key[0].parent == definitions.PACKAGE and key[0].stem in without):
             continue
         found.add(key)
-        waiting += [*definitions.around(key[0]), *_names(key)]
+        waiting += [*definitions.around(key[0]), *(name for statement in _of_key(key) for name in statement.names)]
     return found
 
 
@@ -91,30 +104,18 @@ def of_folder(folder: Path) -> str:
 
 
 @cache
-def _names(key: Key) -> frozenset[Key]:
-    """Definitions that one names, messages left out."""
-    return frozenset(key for _, named in _normal(key) for key in named.values())
-
-
-@cache
-def _content(key: Key) -> str:
-    """Digest of what a definition computes; of definitions of the library that it names, the names alone count."""
-    texts = []
-    for node, named in _normal(key):
-        whole = ast.fix_missing_locations(_Named(named).visit(node))
-        texts.append(ast.dump(whole))
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-@cache
-def _normal(key: Key) -> list[tuple[ast.stmt, dict[ast.AST, Key]]]:
-    """The statements of a definition without what computes nothing, and what each of them names."""
-    path, name = key
-    found = []
-    for statement in definitions.parts(path).get(name, []):
-        node = _Normal(path).visit(copy.deepcopy(statement))
-        if node is not None:
-            found.append((node, definitions.references(path, [node])))
+def _statements(path: Path) -> dict[str | None, list[_Statement]]:
+    """The statements of a file by what they define, without those that compute nothing."""
+    found: dict[str | None, list[_Statement]] = {}
+    normal = _Normal(path)
+    for statement, names in definitions.split(ast.parse(path.read_text())):
+        node = normal.visit(statement)
+        if node is None:
+            continue
+        named = definitions.references(path, [node])
+        content = hashlib.sha256(ast.dump(_Named(named).visit(node)).encode()).hexdigest()
+        for name in names:
+            found.setdefault(name, []).append(_Statement(content, frozenset(named.values())))
     return found
 
 
@@ -142,6 +143,9 @@ class _Normal(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """The same."""
+
+    def visit_Pass(self, node: ast.Pass) -> None:
+        """It does nothing; an empty block gets one again."""
 
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:
         """That something is raised counts, and its class."""
@@ -182,8 +186,8 @@ class _Normal(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """A block that told something and did nothing else does nothing."""
         node = super().generic_visit(node)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If | ast.For | ast.With | ast.While | ast.ExceptHandler):
-            node.body = node.body or [ast.Pass()]
+        if getattr(node, "body", None) == []:
+            node.body = [ast.Pass()]
         return node
 
 
