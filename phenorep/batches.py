@@ -86,6 +86,7 @@ class Source:
         labelled = self.labels != ""
         table = self.samples.table.iloc[self.rows[labelled]]
         facts = {"samples": self.name, "labels": self.label_column, "where": self.where, "count": len(self.rows)}
+        facts["sums"] = self.samples.sums_of_plates()
         facts["shown"] = {self.label_column: sorted(set(self.labels[labelled]))} if labelled.any() else {}
         facts["wells"] = sorted(set(table["Metadata_Plate"] + "/" + table["Metadata_Well"])) if labelled.any() else []
         if labelled.any() and "Metadata_Compound" in table:

@@ -23,6 +23,7 @@ def make(
     output: str | Path,
     channels: Sequence[str] | None = None,
     block: str | None = None,
+    sample_set: str | None = None,
 ) -> None:
     """Write the embeddings of a sample set.
 
@@ -40,6 +41,9 @@ def make(
         The sample set's channels that take the places of the encoder's, in its order; None: the same names.
     block
         Name of the features; None: the encoder's recipe.
+    sample_set
+        ``dataset/samples``, as encoders name what they were trained on. Where these samples were made anew since, the output
+        says so: GPU hours are not spent again for it in silence.
 
     Raises
     ------
@@ -54,6 +58,7 @@ def make(
         name = block or facts["recipe"]
         samples = Samples.open(list(tables), list(statistics))
         samples.check(threads)
+        facts = facts | compared(facts.get("trained_on", []), sample_set, samples.sums_of_plates())
         device = torch.device(devices.accelerator(settings))
         network = encoders.Encoder.load(encoder, device)
         planes = network.positions(samples.channels, channels, str(tables[0]))
@@ -70,6 +75,31 @@ def make(
                 write(pd.concat([table, columns], axis=1))
         seconds = time.perf_counter() - start
         print(f"{len(samples)} samples embedded by {name} in {seconds:.1f} s: {len(samples) / seconds:.0f} images/s")
+
+
+def compared(trained_on: list[dict], sample_set: str | None, sums: dict[str, list[int]]) -> dict:
+    """What an encoder was trained on, where samples of that name are now others.
+
+    Parameters
+    ----------
+    trained_on
+        As the encoder states it; ``sums`` of a source are the exact sums of its plates' samples.
+    sample_set, sums
+        Name and sums of the samples that are embedded.
+
+    Returns
+    -------
+    dict
+        ``trained_on`` with the plates whose samples differ as ``changed`` of their source; empty if there are none.
+    """
+    marked = []
+    for source in trained_on:
+        then = source.get("sums", {}) if source["samples"] == sample_set else {}
+        plates = sorted(plate for plate, values in then.items() if plate in sums and sums[plate] != values)
+        marked.append(source | ({"changed": plates} if plates else {}))
+        if plates:
+            print(f"WARNING: {sample_set} was made anew after the encoder was trained on it: {len(plates)} plates differ.")
+    return {} if marked == trained_on else {"trained_on": marked}
 
 
 def embed(

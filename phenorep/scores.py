@@ -16,6 +16,8 @@ _IDENTIFYING = (
 )
 # What stands in place of dataset/samples where features were computed elsewhere (see `imported`).
 _ELSEWHERE = "elsewhere"
+# What is said of training samples that were cut again, with other pixels, after the training.
+CHANGED = "changed since"
 # What labels may have shown, from nothing to the very wells; of several encoders the one that has seen most decides.
 # ``control``: they told control wells from treated ones, which is what a score relative to controls asks.
 LEAKS = ("none", "unknown", "compound", "well", "control")
@@ -68,9 +70,16 @@ def trained_on(about: dict | list | None) -> list[dict]:
 
 
 def trained_on_text(about: dict) -> str:
-    """Training sources for a score's column: ``bbbc021/fields (Metadata_Compound); rxrx1/fields``; empty if untrained."""
-    names = {s["samples"] + (f" ({s['labels']})" if s.get("labels") else "") for s in trained_on(about)}
-    return "; ".join(sorted(names))
+    """Training sources for a score's column: ``bbbc021/fields (Metadata_Compound); rxrx1/fields``; empty if untrained.
+
+    Samples that were made anew after the training are said to be `CHANGED`.
+    """
+    return "; ".join(sorted({_text(source) for source in trained_on(about)}))
+
+
+def _text(source: dict) -> str:
+    labels = f" ({source['labels']})" if source.get("labels") else ""
+    return source["samples"] + labels + (f", {CHANGED}" if source.get("changed") else "")
 
 
 def leak(

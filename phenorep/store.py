@@ -281,6 +281,11 @@ class Samples:
                         f"were {wanted}. The file is damaged: remove it and run again."
                     )
 
+    def sums_of_plates(self) -> dict[str, list[int]]:
+        """The exact sums of each plate's samples (C,), as written when they were cut, of plates that have them."""
+        names = self.table["Metadata_Plate"].to_numpy(dtype=str)[np.flatnonzero(np.diff(self.plate_index, prepend=-1))]
+        return dict(sorted((name, sums) for name, sums in zip(names.tolist(), self._sums, strict=True) if sums is not None))
+
     def _sum(self, plate: int) -> list[int]:
         """Sum of all samples of a plate, for each channel."""
         if self._sums[plate] is None:

@@ -181,6 +181,8 @@ def _cautions(item: Verdict, plates: int) -> list[str]:
         seen = verdict.labels_seen(item.best)
         if seen != "none":
             texts.append("training labels not known" if seen == "not known" else f"its training labels showed the {seen}")
+        if verdict.is_outdated(item.best):
+            texts.append("trained before its samples were made anew")
         if item.best["seeds"] == 1 and item.best["seeded"] and item.best["trained_on"] != "elsewhere":
             texts.append("one seed")
     if item.status in (verdict.CLEAR, verdict.TIED) and item.same_method:

@@ -24,7 +24,14 @@ def environment():
     made = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"number": number, "label": verdict.label, "place": place, "seen": verdict.labels_seen, "url": quote}
+    made.filters |= {
+        "number": number,
+        "label": verdict.label,
+        "place": place,
+        "seen": verdict.labels_seen,
+        "outdated": verdict.is_outdated,
+        "url": quote,
+    }
     made.filters["kind"] = lambda pictures, kind: [p for p in pictures if p.name.startswith(kind)]
     made.filters |= {"breakable": breakable, "title": answers.title}
     made.globals |= {"inline": inline, "fingerprints": fingerprints, "data_block": data_block}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phenorep import statistics
+from phenorep import scores, statistics
 from phenorep.evaluations import BELOW, NOT_MEASURED, NOT_VALID
 from phenorep.report import evidence, items
 from phenorep.report.evidence import CLEAR, NOT_INFORMATIVE, TIED, Evidence
@@ -97,6 +97,11 @@ def labels_seen(row: dict) -> str:
     if row["leak"] == "unknown" or row["trained_on"] == "elsewhere":
         return "not known"
     return row["leak"] or "none"
+
+
+def is_outdated(row: dict) -> bool:
+    """Whether the encoder was trained on samples that were made anew since."""
+    return scores.CHANGED in str(row["trained_on"])
 
 
 def number(value: float, low: float = np.nan, high: float = np.nan) -> str:
@@ -239,6 +244,11 @@ def _notes(candidates: list[list[dict]]) -> list[str]:
         if seen == "not known":
             text = f"What labels the encoder of {best['method']} was trained on is not known: it was made elsewhere."
         notes.append(f"{text} Best without that: {label(clean)}, {clean['value']:.3f}." if clean else text)
+    if is_outdated(best):
+        notes.append(
+            f"The encoder of {best['method']} was trained before its samples were made anew. To train it again, remove its "
+            "file."
+        )
     if best["seeds"] == 1 and best["seeded"]:
         notes.append("One seed: how much another training run would differ is not known.")
     if best["validity"] == NOT_MEASURED:

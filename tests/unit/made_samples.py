@@ -47,6 +47,7 @@ def write(
             "count": count,
             "mean": images.mean(axis=(0, 2, 3)).tolist(),
             "std": images.std(axis=(0, 2, 3)).tolist(),
+            "sums": images.sum(axis=(0, 2, 3), dtype=np.uint64).tolist(),
             "illumination": "",
             "of": None,
         }

@@ -92,6 +92,9 @@ def test_an_answer_warns_of_what_it_does_not_say(tmp_path):
     (found,) = answered(tmp_path, *[row for row in scored if row["seed"] == 0], plates=2)
     wanted = "its training labels showed the compound", "one seed", "null not measurable", "for these 2 plates alone"
     assert found.cautions == wanted
+    outdated = rows(("a", 0.9), ("b", 0.5), CONTROL, trained_on="made/cells, changed since")
+    (found,) = answered(tmp_path, *outdated)
+    assert found.cautions == ("trained before its samples were made anew",)
     # Another seed would not change what is not trained.
     plan = plan_of(tmp_path, *[row for row in scored if row["seed"] == 0], plates=2) | {"seeded": ["b", "noise"]}
     answers.make(plan, tmp_path / "answers.csv")

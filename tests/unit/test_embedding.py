@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from phenorep import contracts, embedding, encoders, pretrain, records
+from phenorep import contracts, embedding, encoders, pretrain, records, scores
 from phenorep.errors import UserError
 from tests.unit import made_samples
 
@@ -47,6 +47,32 @@ def test_one_row_group_for_each_plate_and_all_columns_of_the_samples(made, tmp_p
     about = contracts.about(tmp_path / "e.parquet")
     assert about["encoder"] == encoders.metadata(made[0] / "encoder.safetensors")
     assert list(about["blocks"]) == ["random"]
+
+
+def test_an_encoder_of_samples_that_were_made_anew_is_named(tmp_path, capsys):
+    """Its GPU hours are kept; the embeddings, and the scores that follow from them, say so."""
+    files = made_samples.write(tmp_path / "samples")
+    keys = {"backbone": "resnet10t", "epochs": 1, "batch_size": 8}
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "simclr", keys))
+    encoder, name = tmp_path / "encoder.safetensors", encoders.metadata(tmp_path / "encoder.safetensors")["trained_on"][0]
+    assert name["sums"] == {
+        plate: np.load(tmp_path / f"samples/{plate}.npy").sum((0, 2, 3)).tolist() for plate in ("P1", "P2")
+    }
+
+    def trained_on(files: dict, sample_set: str | None) -> str:
+        arguments = by_name(files) | {"sample_set": sample_set, "output": tmp_path / "e.parquet"}
+        embedding.make(encoder, **arguments)
+        return scores.trained_on_text(contracts.about(tmp_path / "e.parquet"))
+
+    assert trained_on(files, name["samples"]) == name["samples"]
+    # One plate is as it was.
+    other = made_samples.write(tmp_path / "other", seed=1)
+    changed = {kind: [files[kind][0], other[kind][1]] for kind in files}
+    assert trained_on(changed, name["samples"]) == f"{name['samples']}, changed since"
+    assert "1 plates differ" in capsys.readouterr().out
+    assert contracts.about(tmp_path / "e.parquet")["encoder"]["trained_on"][0]["changed"] == ["P2"]
+    # Samples of another set are no earlier version of these.
+    assert trained_on(other, "other/cells") == trained_on(other, None) == name["samples"]
 
 
 def test_batch_size_changes_nothing(made, tmp_path):

@@ -26,6 +26,7 @@ rule embed:
     params:
         encoder=encoder_file,
         channels=channels_of,
+        sample_set="{dataset}/{samples}",
         code=code_of_embedding,
     script:
         "../scripts/embed.py"

@@ -9,4 +9,5 @@ with logs.to(snakemake.log[0]):
         snakemake.threads,
         snakemake.output[0],
         snakemake.params.channels,
+        sample_set=snakemake.params.sample_set,
     )
