@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from phenorep import definitions
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "phenorep", "profiles", "envs", "reports/captions", "reports/templates", "studies")
 
@@ -19,6 +21,7 @@ class Project:
 
     def __init__(self, folder: Path, parts: tuple[str, ...] = PARTS):
         self.folder = folder
+        self.traces: Path | None = None  # where jobs write down which functions they call
         for part in parts:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
             (folder / part).parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +35,10 @@ class Project:
 
     def environment(self) -> dict:
         """Environment without the path of the project under test: the copy must be what is imported."""
-        return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        if self.traces is not None:
+            environment |= {"PYTHONPATH": str(Path(__file__).parent / "tracing"), "PHENOREP_TRACE": str(self.traces)}
+        return environment
 
     def run(self, config: dict, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake to its end."""
@@ -108,5 +114,31 @@ def config() -> dict:
 def finished(tmp_path_factory) -> Project:
     """A project in which the tiny configuration has run to its end. Tests must leave its results as they are."""
     project = Project(tmp_path_factory.mktemp("finished"))
+    project.traces = project.folder / "traces"
+    project.traces.mkdir()
     project.finish(tiny_config())
+    project.traces = None
     return project
+
+
+@pytest.fixture
+def called(finished) -> dict[str, set[tuple[Path, str | None]]]:
+    """Definitions of the library that the finished run's jobs called, by the name of their script."""
+    jobs: dict[str, set[tuple[Path, str | None]]] = {}
+    for path in (finished.folder / "traces").iterdir():
+        program, *lines = path.read_text().splitlines()
+        if not (job := re.fullmatch(r"tmp\w+\.(\w+)\.py", Path(program).name)):
+            continue  # snakemake itself
+        for file, line in (text.rsplit(":", 1) for text in lines):
+            place = Path(file).relative_to(finished.folder / "phenorep")
+            jobs.setdefault(job[1], set()).update(_defined_at(definitions.PACKAGE / place, int(line)))
+    return jobs
+
+
+def _defined_at(path: Path, line: int) -> set[tuple[Path, str | None]]:
+    """The definitions to which a line of a file belongs."""
+    for statement, names in definitions.split(definitions.tree(path)):
+        first = min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))])
+        if first <= line <= statement.end_lineno:
+            return {(path, name) for name in names if name is not None}
+    return set()

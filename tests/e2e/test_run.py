@@ -1,6 +1,7 @@
 """The whole way: plate images to a report, and what another run does afterwards."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts
-from tests.e2e.conftest import Project
+from phenorep import contracts, digests
+from phenorep.planning import Plan
+from tests.e2e.conftest import ROOT, Project
 
 
 def test_every_score_that_was_planned_is_there(finished, config):
@@ -61,6 +63,40 @@ def test_a_reworded_comment_reruns_nothing(finished, config):
     finally:
         for path, text in originals.items():
             path.write_text(text)
+
+
+# What pretraining calls that decides no weights: files, records, and what encoders and logs say.
+NOT_WEIGHTS = {
+    *("pretrain." + name for name in ("make", "run", "configured_epochs", "describe", "computed_on", "seen_before")),
+    *("pretrain." + name for name in ("fingerprint", "check_signal")),
+    *("encoders." + name for name in ("save", "_check_of", "metadata")),
+}
+
+
+def test_every_definition_that_a_job_calls_is_in_its_digest(called, config):
+    """What is missing there could change a result that nothing would make again."""
+    plan = Plan(config)
+    rules = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    kinds = dict(re.findall(r'code_digest\("(\w+)"((?:, "\w+")*)\)', rules))
+    assert set(called) - {"check", "recipe"} == set(kinds) & set(called) | {"embed", "pretrain"}
+    missing = {}
+    for job in sorted(set(called) - {"check", "recipe"}):  # their outputs hold what the configuration says
+        files = [path for kind in re.findall(r"\w+", kinds.get(job, "methods")) for path in _plugin_files(plan, kind)]
+        if job in ("normalise", "evaluate"):
+            files += [path for profile in plan.blocks["profiles"] for path in plan.step_files(profile)]
+        if job == "pretrain":
+            reached = digests.reached(files, digests.PLUMBING, digests.training())
+        else:
+            reached = digests.reached([ROOT / "workflow/scripts" / f"{job}.py", *files])
+        names = {f"{path.stem}.{name}" for path, name in called[job] - reached}
+        if job == "pretrain":
+            names = {name for name in names - NOT_WEIGHTS if name.split(".")[0] not in digests.PLUMBING}
+        missing |= {job: sorted(names)} if names else {}
+    assert not missing
+
+
+def _plugin_files(plan: Plan, kind: str) -> list[Path]:
+    return plan.plugin_files(kind, list(plan.blocks[kind]))
 
 
 def test_changed_settings_of_a_method_retrain_that_method_alone(finished, config):
