@@ -12,7 +12,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from envs.imports import ROOT, third_party
+from envs.imports import third_party
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # Packages that no import statement names, with the module that loads them by itself.
 LOADED_BY = {

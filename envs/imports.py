@@ -7,51 +7,23 @@ and a plug-in that is loaded by name with everything in it.
 
 import ast
 import sys
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from phenorep import plugins
-
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "phenorep"
+from phenorep import definitions, plugins
 
 
 def third_party(script: Path) -> set[str]:
     """Names of the third-party modules (``skimage``) that a script of ``workflow/scripts`` can reach."""
     search = _Search()
-    search.visit(script, None)
+    for name in {None, *definitions.parts(script)}:
+        search.visit(script, name)
     return search.found
 
 
-@lru_cache
-def _parts(path: Path) -> dict[str | None, list[ast.AST]]:
-    """What stands in a file: functions and classes by name; all other statements, which an import runs, under None."""
-    parts: dict[str | None, list[ast.AST]] = {None: []}
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            parts[node.name] = [node]
-            parts[None].extend(node.decorator_list)
-        else:
-            parts[None].append(node)
-    return parts
-
-
-def _file_of(dotted: str) -> Path | None:
-    """The file of a module of the library; None if there is no such module."""
-    stem = ROOT / dotted.replace(".", "/")
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
-
-
-def _nodes(parts: list[ast.AST]) -> Iterator[ast.AST]:
-    """All nodes below, without what only a type checker sees."""
-    waiting = list(parts)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        waiting.extend(ast.iter_child_nodes(node))
+def _nodes(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for statement in statements:
+        yield from ast.walk(statement)
 
 
 def _literal(call: ast.Call) -> object:
@@ -61,61 +33,60 @@ def _literal(call: ast.Call) -> object:
 class _Search:
     def __init__(self) -> None:
         self.found: set[str] = set()
-        self._seen: set[tuple[Path, str | None]] = set()
+        self._seen: set[definitions.Key] = set()
+        self._run: set[Path] = set()
 
-    def visit(self, path: Path, part: str | None) -> None:
-        """Follow one part of a file: what it imports, and the functions and classes that it names."""
-        if (path, part) in self._seen or part not in _parts(path):
+    def visit(self, path: Path, name: str | None) -> None:
+        """Follow a definition: what it imports, and what it names."""
+        if (path, name) in self._seen:
             return
-        self._seen.add((path, part))
-        nodes = list(_nodes(_parts(path)[part]))
-        for node in nodes:
+        self._seen.add((path, name))
+        for module, _ in definitions.around(path):
+            self._import(module)
+        self._follow(path, definitions.parts(path).get(name, []))
+
+    def _follow(self, path: Path, statements: list[ast.stmt]) -> None:
+        for node in _nodes(statements):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                self._run(node)
-        names = self._names(path)
-        for node in nodes:
-            if isinstance(node, ast.Name):
-                self.visit(path, node.id)
-                self.visit(*names.get(node.id, (path, node.id)))
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                module, inside = names.get(node.value.id, (path, ""))
-                if inside is None:
-                    self.visit(module, node.attr)
+                self._imports(node)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("plugins.load", "load"):
                 self._plugins(_literal(node))
+        for key in definitions.references(path, statements).values():
+            self.visit(*key)
 
-    def _names(self, path: Path) -> dict[str, tuple[Path, str | None]]:
-        """What the library's names mean in a file: {name: (file, function or class; None for the module itself)}."""
-        names = {}
-        for node in _nodes([node for part in _parts(path).values() for node in part]):
-            if isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    name = alias.asname or alias.name
-                    if module := _file_of(f"{node.module}.{alias.name}"):
-                        names[name] = (module, None)
-                    elif module := _file_of(node.module or ""):
-                        names[name] = (module, alias.name)
-        return names
+    def _import(self, path: Path) -> None:
+        """A module is imported: its imports run, its constants are made, its decorators are called."""
+        if path in self._run:
+            return
+        self._run.add(path)
+        for node in definitions.tree(path).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self._imports(node)
+        for statement, names in definitions.split(definitions.tree(path)):
+            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self._follow(path, statement.decorator_list)
+            else:
+                for name in names:
+                    self.visit(path, name)
 
-    def _run(self, node: ast.Import | ast.ImportFrom) -> None:
+    def _imports(self, node: ast.Import | ast.ImportFrom) -> None:
         """An import statement runs the modules that it names and the packages around them."""
         if isinstance(node, ast.Import):
             imported = [alias.name for alias in node.names]
         else:
             imported = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
         for dotted in imported:
-            top, *inner = dotted.split(".")
-            if top == PACKAGE:
-                for end in range(len(inner) + 1):
-                    if module := _file_of(".".join([top, *inner[:end]])):
-                        self.visit(module, None)
+            top = dotted.split(".")[0]
+            if top == definitions.PACKAGE.name:
+                if path := definitions.file_of(dotted):
+                    for module, _ in definitions.around(path):
+                        self._import(module)
             elif top not in sys.stdlib_module_names:
                 self.found.add(top)
 
     def _plugins(self, kind: object) -> None:
         """A plug-in is loaded by name: any of its kind, with everything in it."""
-        for one in [kind] if kind in plugins.FOLDERS else plugins.FOLDERS:
-            for name in plugins.names(one):
-                path = plugins.path_of(one, name)
-                for part in _parts(path):
-                    self.visit(path, part)
+        for folder in [kind] if kind in plugins.FOLDERS else plugins.FOLDERS:
+            for name in plugins.names(folder):
+                for key in definitions.everything(plugins.path_of(folder, name)):
+                    self.visit(*key)

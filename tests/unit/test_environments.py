@@ -10,6 +10,7 @@ import yaml
 
 from envs import compile as environments
 from envs import imports
+from phenorep import definitions
 from tests.conftest import ROOT
 
 ENVS = ROOT / "envs"
@@ -80,11 +81,13 @@ def test_what_a_script_reaches(tmp_path, monkeypatch):
     (package / "three.py").write_text(
         "class Tool:\n    def run(self):\n        import skimage\ndef helper():\n    Tool().run()\n"
     )
-    monkeypatch.setattr(imports, "ROOT", tmp_path)
+    monkeypatch.setattr(definitions, "PACKAGE", package)
+    definitions.file_of.cache_clear()
     for function, expected in {"light": {"numpy", "skimage"}, "heavy": {"numpy", "torch", "scipy"}}.items():
         script = tmp_path / f"{function}.py"
         script.write_text(f"from phenorep import one\nwith open('log'):\n    one.{function}()\n")
         assert imports.third_party(script) == expected
+    definitions.file_of.cache_clear()
 
 
 def test_a_loaded_plugin_counts_with_everything(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Writes down which functions of the library a process calls. Python imports it at its start where PYTHONPATH names this folder.
+"""Writes down which functions of the library a process calls. Python imports it at its start if PYTHONPATH names the folder.
 
 The environment variable ``PHENOREP_TRACE`` names a folder; each process leaves a file there: the program, then a line for
 each function, with its file and the line on which it begins.
