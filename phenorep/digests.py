@@ -210,14 +210,12 @@ def _is_telling(function: ast.AST) -> bool:
 
 def _unused_texts(function: ast.FunctionDef) -> set[ast.AST]:
     """Assignments of texts to names that the function does not read."""
-    read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    return {
-        node
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign)
-        and all(isinstance(target, ast.Name) and target.id not in read for target in node.targets)
-        and _is_worded(node.value)
-    }
+    nodes = list(ast.walk(function))
+    worded = [node for node in nodes if isinstance(node, ast.Assign) and _is_worded(node.value)]
+    if not worded:
+        return set()
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {node for node in worded if all(isinstance(to, ast.Name) and to.id not in read for to in node.targets)}
 
 
 def _is_worded(node: ast.AST) -> bool:
