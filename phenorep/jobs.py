@@ -76,6 +76,7 @@ class _Jobs:
         self.combined, self.measured = set(plan.combined()), set(plan.measured())
         self.without_images, self.views = set(plan.without_images()), set(plan.views())
         self.cellprofiler = plan.preprocess.engine == "cellprofiler"
+        self.listed: set[tuple[str, str]] = set()  # sample sets: hundreds of embeddings may read the same plates
 
     def reported(self) -> Iterator[Job]:
         """Jobs whose results the tables and the page read."""
@@ -121,8 +122,11 @@ class _Jobs:
         return Job(rule, (("dataset", dataset), ("samples", samples), ("plate", plate)))
 
     def sample_set(self, dataset: str, samples: str) -> Iterator[Job]:
-        for plate in self.plan.plates(dataset):
-            yield self.cut(dataset, samples, plate)
+        """The jobs of all plates of a sample set, the first time that they are asked for."""
+        if (dataset, samples) not in self.listed:
+            self.listed.add((dataset, samples))
+            for plate in self.plan.plates(dataset):
+                yield self.cut(dataset, samples, plate)
 
     def embeddings(self, one: Encoded) -> Job:
         rule = "embed"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import contracts, jobs
+from phenorep.planning import Plan
 from tests.e2e.conftest import Project
 
 
@@ -42,7 +43,10 @@ def test_second_run_does_nothing(finished, config):
 
 def test_costs_name_every_job(finished, config):
     costs = pd.read_csv(finished.folder / "results/costs/tiny.csv")
-    assert {"fields", "illumination", "nuclei", "samples", "pretrain", "embed", "normalise", "evaluate"} <= set(costs.rule)
+    planned = jobs.of(Plan(config))
+    assert sorted(costs.rule) == sorted(job.rule for job in planned if job.rule not in jobs.COLLECTING)
+    assert {"check", "download", "recipe", "pretrain", "concat", "evaluate"} <= set(costs.rule)
+    assert len(costs.drop_duplicates(["rule", *costs.columns[1:11]])) == len(costs), "each job is told from the others"
     assert (costs.seconds > 0).all()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.io import strip_wildcard_constraints
 
 import phenorep
-from phenorep import configfiles, digests, inventory, jobs, labelling, machine, plugins, preprocessing
+from phenorep import check, configfiles, digests, inventory, jobs, labelling, machine, plugins, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -21,6 +21,7 @@ try:
     for path in workflow.configfiles:
         configfiles.check(path)
     plan = Plan(config)
+    check.light(plan.blocks)
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
