@@ -50,6 +50,16 @@ def test_costs_name_every_job(finished, config):
     assert (costs.seconds > 0).all()
 
 
+def test_a_missing_benchmark_makes_no_job_run_again(finished, config):
+    """What an earlier version made has none: to train for the sake of a line in a table is not worth it."""
+    benchmarks = finished.folder / "results/benchmarks"
+    aside = benchmarks.rename(benchmarks.with_name("aside"))
+    try:
+        assert "Nothing to be done" in finished.finish(config, "--dry-run")
+    finally:
+        aside.rename(benchmarks)
+
+
 def test_snakemake_report(finished, config):
     finished.finish(config, "--report", "report.zip")
     assert (finished.folder / "report.zip").stat().st_size > 10_000

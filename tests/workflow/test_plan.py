@@ -1,13 +1,12 @@
 """What is planned: one small graph for each shape that a study can have, and the number of its jobs per rule."""
 
-import re
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 
-from phenorep import estimate, inventory, jobs, machine
+from phenorep import estimate, jobs, machine
 from phenorep.planning import Plan
 from tests.workflow.conftest import ROOT, busy_screen
 
@@ -60,15 +59,6 @@ def test_listed_and_estimated_are_the_jobs_that_snakemake_plans(workflow, engine
     plan = Plan(config)
     assert Counter(job.rule for job in jobs.of(plan)) == planned
     assert estimate.of(plan).jobs == planned
-
-
-def test_a_missing_benchmark_makes_no_job_run_again(workflow, screen):
-    """What an earlier version made has none."""
-    result = workflow.snakemake("--dry-run", "--quiet", "rules", config=screen)
-    assert result.returncode == 0, result.stdout + result.stderr
-    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    assert re.search(r"rule costs:\n    input:\n        all_files,", rules)
-    assert not any("benchmarks" in entry["path"] for kind in inventory.files(Plan(screen)).values() for entry in kind)
 
 
 def test_keys_of_a_second_configuration_are_checked_when_it_is_read(workflow, screen):
