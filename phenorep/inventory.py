@@ -60,19 +60,19 @@ def _training(encoded: Encoded) -> dict:
 
 def _encoders(plan: Plan) -> list[dict]:
     """Encoders behind the methods that are scored."""
-    found = {}
+    encoders = {}
     for score in plan.scores:
         where = tuple(score[key] for key in ("dataset", "samples", "method", "seed"))
-        found |= {(*where, path): None for path in _applied(plan, Encoded(*where))}
+        encoders |= {(*where, path): None for path in _applied(plan, Encoded(*where))}
     keys = ("dataset", "samples", "method", "seed", "path")
-    return [dict(zip(keys, values, strict=True)) for values in found]
+    return [dict(zip(keys, values, strict=True)) for values in encoders]
 
 
-def _applied(plan: Plan, one: Encoded) -> list[str]:
+def _applied(plan: Plan, encoded: Encoded) -> list[str]:
     """Files of the encoders that embeddings are made with: one, or those of all members."""
-    if parts := plan.parts(one):
+    if parts := plan.parts(encoded):
         return [path for part in parts for path in _applied(plan, part)]
-    path = plan.encoder(one.dataset, one.samples, one.method, one.seed)
+    path = plan.encoder(encoded.dataset, encoded.samples, encoded.method, encoded.seed)
     return [] if path is None else [path]
 
 

@@ -37,14 +37,14 @@ class Job:
 def of(plan: Plan) -> tuple[Job, ...]:
     """All jobs of a run in an empty folder, sorted by rule and wildcards."""
     jobs = _Jobs(plan)
-    known = dict.fromkeys([*jobs.reported(), *(Job(rule, (("name", plan.name),)) for rule in COLLECTING)])
-    waiting = list(known)
+    planned = dict.fromkeys([*jobs.reported(), *(Job(rule, (("name", plan.name),)) for rule in COLLECTING)])
+    waiting = list(planned)
     while waiting:
         for job in jobs.before(waiting.pop()):
-            if job not in known:
-                known[job] = None
+            if job not in planned:
+                planned[job] = None
                 waiting.append(job)
-    return tuple(sorted(known, key=lambda job: (job.rule, tuple(map(str, job.wildcards)))))
+    return tuple(sorted(planned, key=lambda job: (job.rule, tuple(map(str, job.wildcards)))))
 
 
 def costs(plan: Plan, benchmarks: dict[str, str]) -> list[dict]:
@@ -94,8 +94,8 @@ class _Jobs:
 
     def before(self, job: Job) -> Iterator[Job]:
         """Jobs that make the inputs of this one."""
-        if found := getattr(self, f"_before_{job.rule}", None):
-            yield from found(job)
+        if reads := getattr(self, f"_before_{job.rule}", None):
+            yield from reads(job)
 
     # -- which rule makes a file -------------------------------------------------------------------------------------------
 
@@ -128,18 +128,18 @@ class _Jobs:
             for plate in self.plan.plates(dataset):
                 yield self.cut(dataset, samples, plate)
 
-    def embeddings(self, one: Encoded) -> Job:
+    def embeddings(self, encoded: Encoded) -> Job:
         rule = "embed"
-        if one.dataset in self.without_images:
+        if encoded.dataset in self.without_images:
             rule = "import_features"
-        elif one.method in self.combined:
+        elif encoded.method in self.combined:
             rule = "concat"
-        elif one.method in self.measured:
+        elif encoded.method in self.measured:
             rule = "embed_measurements"
-        return Job(rule, tuple(vars(one).items()))
+        return Job(rule, tuple(vars(encoded).items()))
 
-    def abnormality(self, one: Encoded) -> Job:
-        return Job("abnormality", tuple((key, value) for key, value in vars(one).items() if key != "epoch"))
+    def abnormality(self, encoded: Encoded) -> Job:
+        return Job("abnormality", tuple((key, value) for key, value in vars(encoded).items() if key != "epoch"))
 
     def encoder(self, node: tuple[str, str, str], seed: int) -> Iterator[Job]:
         """The training of the encoder that a method applies; none for a method without one."""
@@ -148,8 +148,8 @@ class _Jobs:
             named = (("dataset", dataset), ("samples", samples), ("method", method))
             yield Job("pretrain", (*named, ("seed", self.plan.seed(method, seed))))
 
-    def _trained(self, one: Encoded, train: str | None = None) -> list[Encoded]:
-        other = labelling.trained(self.plan, one, train)
+    def _trained(self, encoded: Encoded, train: str | None = None) -> list[Encoded]:
+        other = labelling.trained(self.plan, encoded, train)
         return [] if other is None else [other]
 
     # -- what each rule reads ----------------------------------------------------------------------------------------------
@@ -228,21 +228,21 @@ class _Jobs:
         yield self.embeddings(job.encoded)
 
     def _before_abnormality(self, job: Job) -> Iterator[Job]:
-        for one in [job.encoded, *self._trained(job.encoded)]:
-            yield self.embeddings(one)
+        for encoded in [job.encoded, *self._trained(job.encoded)]:
+            yield self.embeddings(encoded)
 
     def _before_evaluate(self, job: Job) -> Iterator[Job]:
-        needs, own = self.plan.needs(job["evaluation"]), job.encoded
+        needs, scored = self.plan.needs(job["evaluation"]), job.encoded
         if "profiles" in needs:
             yield Job("normalise", job.wildcards[:-1])
         if needs & {"embeddings", "chain", "benchmark"}:
-            yield self.embeddings(own)
+            yield self.embeddings(scored)
         if "encoder" in needs:
-            yield from self.encoder((own.dataset, own.samples, own.method), own.seed)
+            yield from self.encoder((scored.dataset, scored.samples, scored.method), scored.seed)
         if "samples" in needs:
-            yield from self.sample_set(own.dataset, own.samples)
+            yield from self.sample_set(scored.dataset, scored.samples)
         train = self.plan.blocks["evaluations"][job["evaluation"]].get("train")
-        for other in self._trained(own, train) if train else []:
+        for other in self._trained(scored, train) if train else []:
             if "embeddings" in needs:
                 yield self.embeddings(other)
             if "samples" in needs:

@@ -39,13 +39,13 @@ def score_files(study: dict, plan: dict, link: Link) -> dict[tuple[str, str, str
 
 def encoders(study: dict, plan: dict, link: Link) -> dict[str, list[dict]]:
     """Encoder files of each method of a study that has any: ``path`` and ``href``, one entry per seed and member."""
-    found: dict[str, list[dict]] = {}
+    linked: dict[str, list[dict]] = {}
     for method in study["methods"]:
         entries = tables.entries(plan["files"].get("encoders", []), study, method=method)
         there = [path for path in dict.fromkeys(entry["path"] for entry in entries) if Path(path).is_file()]
         if there:
-            found[method] = [{"path": path, "href": link(path)} for path in there]
-    return found
+            linked[method] = [{"path": path, "href": link(path)} for path in there]
+    return linked
 
 
 def config_lines(text: str) -> tuple[list[tuple[str, str]], dict[str, dict[str, list]]]:
