@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo plan annotate test faults format report setup setup-dev cellprofiler scanpy slurm unlock lock clean
+.PHONY: help demo estimate plan annotate test faults format report setup setup-dev cellprofiler scanpy slurm unlock lock clean
 
 # Another Python 3.11, where it is not called so: make demo PYTHON=/path/to/python3.11
 PYTHON ?= python3.11 python3 python
@@ -46,10 +46,19 @@ demo: .venv/.requirements ## Set up, then run the demonstration; the report is r
 
 # STUDY is the name of a file in studies/, or the path of a configuration of your own.
 STUDY ?= config.yaml
-plan: .venv/.requirements ## Tell what a study will take before it starts: make plan STUDY=ws_dino
-	@study="$(STUDY)"
-	if [ ! -e "$$study" ] && [ -e "studies/$$study.yaml" ]; then study="studies/$$study.yaml"; fi
-	python -m phenorep estimate "$$study" $(PLAN_ARGS)
+define FIND_STUDY
+study="$(STUDY)"
+if [ ! -e "$$study" ] && [ -e "studies/$$study.yaml" ]; then study="studies/$$study.yaml"; fi
+endef
+
+estimate: .venv/.requirements ## Tell what a study will take before it starts: make estimate STUDY=ws_dino
+	@$(FIND_STUDY)
+	python -m phenorep estimate "$$study" $(ESTIMATE_ARGS)
+
+plan: .venv/.requirements ## Check a study's configuration and list its scores: make plan STUDY=ws_dino
+	@echo "make plan checks a configuration; what a study will take is told by: make estimate STUDY=$(STUDY)" >&2
+	$(FIND_STUDY)
+	python -m phenorep plan "$$study"
 
 annotate: .venv/.requirements ## Write the demonstration's page for marking images, reports/demo/annotate.html
 	@python -m phenorep.locks

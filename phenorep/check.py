@@ -1,11 +1,15 @@
 """The check that comes before anything costly: every plug-in that the configuration names is imported, every key checked."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from phenorep import __version__, configuration, contracts, devices, plugins
+from phenorep import __version__, configuration, contracts, plugins
 from phenorep.errors import UserError
-from phenorep.quality import abnormality, annotating
+
+# Kinds of blocks whose keys are checked before anything is planned: what they import is there already, or comes in a moment.
+LIGHT = ("datasets", "samples", "evaluations", "steps")
 
 
 def make(config: dict, output: str | Path) -> None:
@@ -28,25 +32,44 @@ def blocks(config: dict) -> dict:
     UserError
         With all that is wrong, one line each.
     """
+    from phenorep import devices  # torch
+
     resolved = configuration.resolve(config)
+    checks = [partial(devices.configure, resolved["compute"])]
+    checks += [partial(plugins.configure, config_class, keys, name) for name, config_class, keys in _plain(resolved)]
+    checks += [partial(_plugin, *named) for named in _named(resolved)]
+    _refuse(checks)
+    return resolved
+
+
+def light(resolved: dict) -> None:
+    """Check the keys of the kinds `LIGHT`, without torch.
+
+    The job `check` is made once in a folder, so that a second configuration is not checked by it.
+
+    Parameters
+    ----------
+    resolved
+        The blocks of a plan.
+
+    Raises
+    ------
+    UserError
+        With all that is wrong, one line each.
+    """
+    _refuse([partial(_plugin, *named) for named in _named(resolved) if named[0] in LIGHT])
+
+
+def _refuse(checks: list[Callable]) -> None:
+    """Do all checks, then raise what any of them said."""
     wrong = []
-    try:
-        devices.configure(resolved["compute"])
-    except UserError as error:
-        wrong.append(str(error))
-    for name, config_class, keys in _plain(resolved):
+    for check in checks:
         try:
-            plugins.configure(config_class, keys, name)
-        except UserError as error:
-            wrong.append(str(error))
-    for kind, name, use, keys in _named(resolved):
-        try:
-            _plugin(kind, name, use, keys)
+            check()
         except UserError as error:
             wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
-    return resolved
 
 
 def _plugin(kind: str, name: str, use: str, keys: dict) -> None:
@@ -60,6 +83,8 @@ def _plugin(kind: str, name: str, use: str, keys: dict) -> None:
 
 
 def _plain(blocks: dict):
+    from phenorep.quality import abnormality, annotating
+
     page = blocks["annotate"]
     yield "annotate", annotating.Config, {**page["keys"], "seed": page["seed"]}
     if blocks["abnormality"] is not None:

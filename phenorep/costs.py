@@ -1,4 +1,9 @@
-"""What each job cost: Snakemake's benchmark files as one table."""
+"""What each job cost: Snakemake's benchmark files as one table.
+
+The table holds every job of a run but those of the rules `scores`, `answers`, `costs` and `page`, which run at the same time
+as the job that writes it, or after it. What the run did not have to make again (a shared encoder, a downloaded archive) has
+the cost of the day on which it was made.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -9,7 +14,7 @@ import pandas as pd
 from phenorep import contracts
 from phenorep.errors import UserError
 
-LABELS = ("rule", "dataset", "samples", "method", "seed", "epoch", "profile", "evaluation", "plate")
+LABELS = ("rule", "dataset", "samples", "method", "seed", "epoch", "profile", "evaluation", "plate", "archive", "stage")
 # Snakemake's column -> ours. Memory is the resident set in MB.
 _MEASURED = {"s": "seconds", "cpu_time": "cpu_seconds", "max_rss": "max_rss_mb"}
 COLUMNS = (*LABELS, *_MEASURED.values())
@@ -44,9 +49,8 @@ def collect(benchmarks: Iterable[dict], out: str | Path) -> None:
 
 def read(path: str | Path) -> pd.DataFrame:
     """Read a table of costs; labels are text."""
-    return pd.read_csv(
-        path, dtype=dict.fromkeys(LABELS, str), keep_default_na=False, na_values={n: [""] for n in COLUMNS[9:]}
-    )
+    empty = {name: [""] for name in _MEASURED.values()}
+    return pd.read_csv(path, dtype=dict.fromkeys(LABELS, str), keep_default_na=False, na_values=empty)
 
 
 def _read(path: str | Path) -> pd.DataFrame:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, inventory, plugins, references
+from phenorep import contracts, jobs, plugins
 from phenorep.errors import UserError
 from phenorep.extents import Extent
 from phenorep.grid import Encoded
+from phenorep.jobs import Job
 from phenorep.planning import Plan
 from phenorep.rates import RATES, REPORT_SECONDS, STAGES
 
@@ -53,12 +54,16 @@ class Estimate:
         """Hours of what networks compute, at `rate` operations a second."""
         return sum(self.flop.values()) / rate / 3600
 
-    def add(self, rule: str, jobs: int = 1, units: float = 0.0, size: float = 0.0) -> None:
-        """Jobs of a rule with the units of work (see `RATES`) and the bytes that they leave, all together."""
-        start, rate = RATES[rule]
-        stage = STAGES[rule]
+    def start(self, rule: str, jobs: int) -> None:
+        """Count jobs of a rule, and the seconds that they take to start."""
         self.jobs[rule] = self.jobs.get(rule, 0) + jobs
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + jobs * start + units * rate
+        self.seconds[STAGES[rule]] = self.seconds.get(STAGES[rule], 0.0) + jobs * RATES[rule][0]
+        self.disk.setdefault(STAGES[rule], 0.0)
+
+    def add(self, rule: str, units: float = 0.0, size: float = 0.0) -> None:
+        """Count the units of work (see `RATES`) of a rule's jobs, and the bytes that they leave."""
+        stage = STAGES[rule]
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + units * RATES[rule][1]
         self.disk[stage] = self.disk.get(stage, 0.0) + size
 
 
@@ -106,68 +111,38 @@ class _Run:
 
     def __init__(self, plan: Plan, cells: dict[str, float]):
         self.plan, self.cells, self.found = plan, cells, Estimate()
-        self.files = inventory.files(plan)
-        self.encoders = self._encoders()
-        self.sets = self._sample_sets()
-        self.extents = {name: extent(plan, name, cells.get(name)) for name in sorted({name for name, _ in self.sets})}
+        self.jobs: dict[str, list[Job]] = {}
+        for job in jobs.of(plan):
+            self.jobs.setdefault(job.rule, []).append(job)
+        imaged = sorted({job["dataset"] for job in self._of("fields")})
+        self.extents = {name: extent(plan, name, cells.get(name)) for name in imaged}
         # Asked for once per table of embeddings, of which saved epochs make hundreds.
         self.work: dict[str, object] = {}
         self.count = cache(self.count)
         self.features = cache(self.features)
 
     def estimate(self) -> Estimate:
+        for rule, started in self.jobs.items():
+            self.found.start(rule, len(started))
         for dataset in self.extents:
             self._prepare(dataset)
-        for dataset, samples in sorted(self.sets):
+        for dataset, samples in sorted({(job["dataset"], job["samples"]) for job in self._of("samples", "view")}):
             self._cut(dataset, samples)
-        for one in sorted(self.encoders):
-            self._pretrain(one)
-        self._embed()
-        for entry in self.files["profiles"]:
-            self._normalise(entry)
-        for entry in self.files["scores"]:
-            self._evaluate(entry)
-        for _ in self.files["abnormality"]:
-            self.found.add("abnormality")
-        for rule in ("check", "scores", "answers", "costs"):
-            self.found.add(rule)
-        self.found.add("page", units=1, size=5e6)
-        self.found.seconds["report"] += REPORT_SECONDS * len(self.files["scores"])
+        for job in self._of("pretrain"):
+            self._pretrain(job.encoded)
+        for job in self._of("embed", "embed_measurements", "concat"):
+            self._embed(job)
+        for job in self._of("normalise"):
+            self._normalise(job)
+        for job in self._of("evaluate"):
+            self._evaluate(job)
+        self.found.add("page", size=5e6)
+        self.found.seconds["report"] += REPORT_SECONDS * len(self._of("evaluate"))
         self._explain()
         return self.found
 
-    # -- what there is ---------------------------------------------------------------------------------------------------
-
-    def _encoders(self) -> set[Encoded]:
-        """Everything that the rule `pretrain` makes."""
-        plan, found = self.plan, set()
-        waiting = [Encoded(*(e[k] for k in ("dataset", "samples", "method", "seed"))) for e in self._applied()]
-        while waiting:
-            one = waiting.pop()
-            node = plan.origin((one.dataset, one.samples, one.method))
-            made = Encoded(*node, plan.seed(node[2], one.seed))
-            if made not in found and node[2] in plan.trained():
-                found.add(made)
-                if init := plan.blocks["methods"][node[2]].get("init"):
-                    waiting.append(Encoded(*references.parse(plan.blocks, init, "init"), one.seed))
-        return found
-
-    def _applied(self) -> list[dict]:
-        return [*self.files["embeddings"], *self.files["scores"], *self.files["training"]]
-
-    def _sample_sets(self) -> set[tuple[str, str]]:
-        wanted = {(entry["dataset"], entry["samples"]) for entry in [*self.files["samples"], *self.files["embeddings"]]}
-        for one in self.encoders:
-            wanted |= {tuple(source["samples"].split("/")) for source in self.plan.training_sources(one)}
-        found = set()
-        for dataset, samples in wanted:
-            if dataset in self.plan.without_images():
-                continue
-            found.add((dataset, samples))
-            while "of" in self.plan.blocks["samples"][samples]:
-                samples = self.plan.blocks["samples"][samples]["of"]
-                found.add((dataset, samples))
-        return found
+    def _of(self, *rules: str) -> list[Job]:
+        return [job for rule in rules for job in self.jobs.get(rule, [])]
 
     def _channels(self, dataset: str) -> list[str]:
         module, config = self.plan.dataset(dataset)
@@ -182,32 +157,34 @@ class _Run:
 
     def _prepare(self, dataset: str) -> None:
         plan, found, one = self.plan, self.found, self.extents[dataset]
-        module, config = plan.dataset(dataset)
-        plates, archives = len(plan.plates(dataset)), len(module.archives(config))
+        plates, drawn = len(plan.plates(dataset)), not one.download
         megapixels = self._pixels(dataset) / 1e6
-        drawn = not one.download
         found.download += one.download
-        if archives:
-            found.add("download", archives, megapixels if drawn else one.unpacked / 1e7, one.unpacked)
+        if self._works_on("download", dataset):
+            found.add("download", megapixels if drawn else one.unpacked / 1e7, one.unpacked)
             at_once = min(4, one.archives)
             found.passing += at_once * one.download / one.archives if one.archives else 0.0
-        found.add("fields", plates, one.fields, 12e3 * plates + 120 * one.fields)
+        found.add("fields", one.fields, 12e3 * plates + 120 * one.fields)
         area, channels = one.size[0] * one.size[1], len(self._channels(dataset))
-        found.add("illumination", plates, megapixels, plates * channels * area * 4)
-        found.add("nuclei", plates, megapixels, one.fields * (one.cells * 45 + 0.04 * area))
-        if plan.preprocess.engine == "cellprofiler":
-            for stage in ("illumination", "nuclei"):
-                found.add(f"stage_{stage}", plates)
-            found.add("cellprofiler", 2 * plates, megapixels)
+        collected = plan.preprocess.engine == "cellprofiler"
+        made, segmented = ("collect_illumination", "collect_nuclei") if collected else ("illumination", "nuclei")
+        found.add(made, megapixels, plates * channels * area * 4)
+        found.add(segmented, megapixels, one.fields * (one.cells * 45 + 0.04 * area))
+        if collected:
+            found.add("cellprofiler", megapixels)
             # The staged images of a plate lie there until it is done.
             found.passing += self._pixels(dataset) / plates * 4
-        if plan.preprocess.check:
-            found.add("compare_engines", plates)
-        if any(entry["dataset"] == dataset for entry in self.files["measurements"]):
-            groups = plan.measured_groups()
-            count = len(self._measured(dataset, groups))
+        if self._works_on("compare_engines", dataset):
+            # CellProfiler segments so many fields of each plate.
+            found.add("cellprofiler", megapixels * min(1.0, plan.preprocess.check * plates / one.fields))
+        if self._works_on("measurements", dataset):
+            count = len(self._measured(dataset, plan.measured_groups()))
             nuclei = one.fields * one.cells
-            found.add("measurements", plates, nuclei * channels, nuclei * count * 8)
+            found.add("measurements", nuclei * channels, nuclei * count * 8)
+
+    def _works_on(self, rule: str, dataset: str) -> bool:
+        """Whether jobs of a rule work on a dataset."""
+        return any(job["dataset"] == dataset for job in self._of(rule))
 
     def _measured(self, dataset: str, groups: list[str]) -> dict:
         from phenorep import measurements
@@ -219,11 +196,11 @@ class _Run:
         plates, count = len(self.plan.plates(dataset)), self.count(dataset, samples)
         table = plates * 10e3 + 80 * count
         if "of" in block:
-            self.found.add("view", plates, size=table)
+            self.found.add("view", size=table)
             return
         height, width = self.shape(dataset, samples)
         array = count * len(self._channels(dataset)) * height * width * one.pixel_bytes + 128 * plates
-        self.found.add("samples", plates, self._pixels(dataset) / 1e6, array + table)
+        self.found.add("samples", self._pixels(dataset) / 1e6, array + table)
 
     def shape(self, dataset: str, samples: str) -> tuple[int, int]:
         """Height and width of a sample."""
@@ -277,7 +254,6 @@ class _Run:
         sources = plan.training_sources(one)
         work = self._work(one.method, *sources[0]["samples"].split("/"))
         saved = len(plan.epochs(one.method))  # the last one is `final`
-        self.found.add("recipe")
         self.found.add("pretrain", size=saved * 4 * work.parameters)
         if not work.step:
             return
@@ -293,22 +269,12 @@ class _Run:
     def _compute(self, stage: str, flop: float) -> None:
         self.found.flop[stage] = self.found.flop.get(stage, 0.0) + flop
 
-    def _embed(self) -> None:
-        plan = self.plan
-        combined, measured = plan.combined(), plan.measured()
-        for entry in self.files["embeddings"]:
-            if entry["dataset"] in plan.without_images():
-                self.found.add("import_features")
-                continue
-            rows = self.count(entry["dataset"], entry["samples"])
-            size = rows * (60 + 4.5 * self.features(entry["method"], entry["dataset"], entry["samples"]))
-            rule = (
-                "concat" if entry["method"] in combined else "embed_measurements" if entry["method"] in measured else "embed"
-            )
-            self.found.add(rule, size=size)
-            if rule == "embed":
-                work = self._work(plan.origin((entry["dataset"], entry["samples"], entry["method"]))[2], *_where(entry))
-                self._compute("embed", rows * work.forward)
+    def _embed(self, job: Job) -> None:
+        rows = self.count(*_where(job))
+        self.found.add(job.rule, size=rows * (60 + 4.5 * self.features(job["method"], *_where(job))))
+        if job.rule == "embed":
+            work = self._work(self.plan.origin((*_where(job), job["method"]))[2], *_where(job))
+            self._compute("embed", rows * work.forward)
 
     def features(self, method: str, dataset: str, samples: str) -> int:
         """Number of features of a method."""
@@ -320,19 +286,18 @@ class _Run:
             return len(self._measured(dataset, self.plan.measured_groups()))
         return self._work(self.plan.origin((dataset, samples, method))[2], dataset, samples).features
 
-    def _evaluate(self, entry: dict) -> None:
+    def _evaluate(self, job: Job) -> None:
         units = 0.0
-        if "chain" in self.plan.needs(entry["evaluation"]) and entry["dataset"] not in self.plan.without_images():
+        if "chain" in self.plan.needs(job["evaluation"]) and job["dataset"] in self.extents:
             # Profiles are made anew, fold by fold, and from the controls alone for each draw of the null.
-            units = self.count(*_where(entry)) * self.features(entry["method"], *_where(entry)) / 1e6
+            units = self.count(*_where(job)) * self.features(job["method"], *_where(job)) / 1e6
         self.found.add("evaluate", units=units, size=20e3)
 
-    def _normalise(self, entry: dict) -> None:
-        if entry["dataset"] in self.plan.without_images():
-            self.found.add("normalise")
+    def _normalise(self, job: Job) -> None:
+        if job["dataset"] not in self.extents:
             return
-        features = self.features(entry["method"], *_where(entry))
-        rows = self.count(*_where(entry))
+        features = self.features(job["method"], *_where(job))
+        rows = self.count(*_where(job))
         # Few rows, but a matrix of all features where a step whitens.
         self.found.add("normalise", units=rows * features / 1e6, size=5.0 * features**2 + 50e3)
 
@@ -342,5 +307,5 @@ class _Run:
             self.found.basis.append("; ".join([found, *(f"{key}: {reason}" for key, reason in one.basis.items())]))
 
 
-def _where(entry: dict) -> tuple[str, str]:
-    return entry["dataset"], entry["samples"]
+def _where(job: Job) -> tuple[str, str]:
+    return job["dataset"], job["samples"]

@@ -14,7 +14,8 @@ def files(plan: Plan) -> dict[str, list[dict]]:
     -------
     dict
         ``scores``, ``details``, ``profiles``, ``embeddings``, ``training``, ``fields``, ``quality``, ``illumination``,
-        ``samples``, ``measurements``, ``abnormality`` and ``costs`` (benchmark files, with the ``rule`` that left them).
+        ``engines``, ``samples``, ``measurements``, ``abnormality`` and ``encoders`` (of each ``method``
+        that is scored, wherever they were made; of a combined method those of all its members).
     """
     found: dict[str, list[dict]] = {"scores": [], "details": []}
     profiles, embeddings, encoders = {}, {}, {}
@@ -48,13 +49,31 @@ def files(plan: Plan) -> dict[str, list[dict]]:
     found["training"] = [_training(own) for own in encoders if own.epoch == "final" and own.method in trained]
     found |= _plate_files(plan)
     found["measurements"] = _measurements(plan, found["embeddings"])
-    found["costs"] = _costs(plan, found)
+    found["encoders"] = _encoders(plan)
     return found
 
 
 def _training(encoded: Encoded) -> dict:
     wildcards = {key: value for key, value in vars(encoded).items() if key != "epoch"}
     return {**wildcards, "path": encoded.path("encoders", "training.csv")}
+
+
+def _encoders(plan: Plan) -> list[dict]:
+    """Encoders behind the methods that are scored."""
+    encoders = {}
+    for score in plan.scores:
+        where = tuple(score[key] for key in ("dataset", "samples", "method", "seed"))
+        encoders |= {(*where, path): None for path in _applied(plan, Encoded(*where))}
+    keys = ("dataset", "samples", "method", "seed", "path")
+    return [dict(zip(keys, values, strict=True)) for values in encoders]
+
+
+def _applied(plan: Plan, encoded: Encoded) -> list[str]:
+    """Files of the encoders that embeddings are made with: one, or those of all members."""
+    if parts := plan.parts(encoded):
+        return [path for part in parts for path in _applied(plan, part)]
+    path = plan.encoder(encoded.dataset, encoded.samples, encoded.method, encoded.seed)
+    return [] if path is None else [path]
 
 
 def _plate_files(plan: Plan) -> dict[str, list[dict]]:
@@ -90,46 +109,6 @@ def _measurements(plan: Plan, embeddings: list[dict]) -> list[dict]:
     return list(found.values())
 
 
-# Kind of file -> the rule that makes it. Benchmark files lie where results lie, under results/benchmarks.
-_MAKERS = {
-    "fields": "fields",
-    "illumination": "illumination",
-    "quality": "nuclei",
-    "samples": "samples",
-    "measurements": "measurements",
-    "training": "pretrain",
-    "embeddings": "embed",
-    "profiles": "normalise",
-    "details": "evaluate",
-    "abnormality": "abnormality",
-}
-
-
-def _costs(plan: Plan, found: dict[str, list[dict]]) -> list[dict]:
-    costs = []
-    combined, measured, without_images, views = map(
-        set, (plan.combined(), plan.measured(), plan.without_images(), plan.views())
-    )
-    for kind, usual in _MAKERS.items():
-        for entry in found[kind]:
-            rule = usual
-            if kind == "embeddings" and entry["method"] in combined:
-                rule = "concat"
-            if kind == "embeddings" and entry["method"] in measured:
-                rule = "embed_measurements"
-            if kind == "embeddings" and entry["dataset"] in without_images:
-                rule = "import_features"
-            if kind == "samples" and entry["samples"] in views:
-                rule = "view"
-            stem = entry["path"].rsplit(".", 1)[0].removesuffix("/training").replace("/field_quality/", "/nuclei/")
-            costs.append({**entry, "rule": rule, "path": stem.replace("results/", "results/benchmarks/", 1) + ".tsv"})
-            if kind in ("illumination", "quality") and plan.preprocess.engine == "cellprofiler":
-                stage = "nuclei" if kind == "quality" else kind
-                path = f"results/benchmarks/{entry['dataset']}/cellprofiler/{stage}/{entry['plate']}.tsv"
-                costs.append({**entry, "rule": "cellprofiler", "path": path})
-    return costs
-
-
 def _trained_keys(plan: Plan) -> dict[str, dict]:
     blocks = plan.blocks["methods"]
     return {n: plugins.config_keys("methods", blocks[n]["use"]) | blocks[n]["keys"] for n in plan.trained()}
@@ -156,6 +135,6 @@ def summary(plan: Plan) -> dict:
             "scores": f"results/scores/{plan.name}.csv",
             "answers": f"results/answers/{plan.name}.csv",
             "costs": f"results/costs/{plan.name}.csv",
-            **{kind: entries for kind, entries in files(plan).items() if kind not in ("scores", "costs")},
+            **{kind: entries for kind, entries in files(plan).items() if kind != "scores"},
         },
     }

@@ -13,7 +13,10 @@ RATES = {
     "nuclei": (1.2, 0.08),  # million pixels
     "stage_illumination": (2.0, 0.0),
     "stage_nuclei": (2.0, 0.0),
+    "stage_check": (2.0, 0.0),
     "cellprofiler": (6.0, 0.4),  # million pixels
+    "collect_illumination": (1.0, 0.0),  # assumed: it reads one function for each channel
+    "collect_nuclei": (1.2, 0.03),  # million pixels: assumed, as for samples, which are read in the same way
     "compare_engines": (5.0, 0.0),
     "samples": (1.2, 0.03),  # million pixels that are read
     "view": (1.0, 0.0),
@@ -31,16 +34,18 @@ RATES = {
     "answers": (2.0, 0.0),
     "costs": (1.5, 0.0),
     "page": (20.0, 0.0),
+    "gallery": (5.0, 0.0),  # assumed; only `snakemake annotate` asks for it, so that no estimate counts it
 }
 REPORT_SECONDS = 0.5  # for each score on the page
 # Rule -> the stage that it belongs to.
 STAGES = {
     **dict.fromkeys(("check", "download", "fields"), "download"),
-    **dict.fromkeys(("illumination", "nuclei", "stage_illumination", "stage_nuclei", "cellprofiler"), "preprocess"),
-    **dict.fromkeys(("compare_engines", "samples", "view", "measurements"), "preprocess"),
+    **dict.fromkeys(("illumination", "nuclei", "stage_illumination", "stage_nuclei", "stage_check"), "preprocess"),
+    **dict.fromkeys(("cellprofiler", "collect_illumination", "collect_nuclei", "compare_engines"), "preprocess"),
+    **dict.fromkeys(("samples", "view", "measurements"), "preprocess"),
     **dict.fromkeys(("recipe", "pretrain"), "pretrain"),
     **dict.fromkeys(("embed", "embed_measurements", "import_features", "concat", "abnormality"), "embed"),
     "normalise": "normalise",
     "evaluate": "evaluate",
-    **dict.fromkeys(("scores", "answers", "costs", "page"), "report"),
+    **dict.fromkeys(("scores", "answers", "costs", "page", "gallery"), "report"),
 }

@@ -39,26 +39,13 @@ def score_files(study: dict, plan: dict, link: Link) -> dict[tuple[str, str, str
 
 def encoders(study: dict, plan: dict, link: Link) -> dict[str, list[dict]]:
     """Encoder files of each method of a study that has any: ``path`` and ``href``, one entry per seed and member."""
-    found = {}
+    linked: dict[str, list[dict]] = {}
     for method in study["methods"]:
-        paths = dict.fromkeys(_encoders(study["dataset"], study["samples"], method, study["seeds"], plan["config"]))
-        there = [path for path in paths if Path(path).is_file()]
+        entries = tables.entries(plan["files"].get("encoders", []), study, method=method)
+        there = [path for path in dict.fromkeys(entry["path"] for entry in entries) if Path(path).is_file()]
         if there:
-            found[method] = [{"path": path, "href": link(path)} for path in there]
-    return found
-
-
-def _encoders(dataset: str, samples: str, method: str, seeds: Iterable, config: dict) -> list[str]:
-    block = config.get("methods", {}).get(method) or {}
-    if block.get("from"):
-        parts = str(block["from"]).split("/")
-        if len(parts) != 3 or parts == [dataset, samples, method]:
-            return []
-        return _encoders(*parts, seeds, config)
-    members = tables.members(config, method)
-    if members:
-        return [path for name in members for path in _encoders(dataset, samples, name, seeds, config)]
-    return [f"results/{dataset}/encoders/{samples}/{method}/seed{seed}/encoder.safetensors" for seed in seeds]
+            linked[method] = [{"path": path, "href": link(path)} for path in there]
+    return linked
 
 
 def config_lines(text: str) -> tuple[list[tuple[str, str]], dict[str, dict[str, list]]]:

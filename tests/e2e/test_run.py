@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, digests
+from phenorep import contracts, digests, jobs
 from phenorep.planning import Plan
 from tests.e2e.conftest import ROOT, Project
 
@@ -44,8 +44,21 @@ def test_second_run_does_nothing(finished, config):
 
 def test_costs_name_every_job(finished, config):
     costs = pd.read_csv(finished.folder / "results/costs/tiny.csv")
-    assert {"fields", "illumination", "nuclei", "samples", "pretrain", "embed", "normalise", "evaluate"} <= set(costs.rule)
+    planned = jobs.of(Plan(config))
+    assert sorted(costs.rule) == sorted(job.rule for job in planned if job.rule not in jobs.COLLECTING)
+    assert {"check", "download", "recipe", "pretrain", "concat", "evaluate"} <= set(costs.rule)
+    assert len(costs.drop_duplicates(["rule", *costs.columns[1:11]])) == len(costs), "each job is told from the others"
     assert (costs.seconds > 0).all()
+
+
+def test_a_missing_benchmark_makes_no_job_run_again(finished, config):
+    """What an earlier version made has none: to train for the sake of a line in a table is not worth it."""
+    benchmarks = finished.folder / "results/benchmarks"
+    aside = benchmarks.rename(benchmarks.with_name("aside"))
+    try:
+        assert "Nothing to be done" in finished.finish(config, "--dry-run")
+    finally:
+        aside.rename(benchmarks)
 
 
 def test_snakemake_report(finished, config):

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from phenorep import contracts, feature_values, imported, inventory, plugins, profiles
+from phenorep import contracts, feature_values, imported, inventory, jobs, plugins, profiles
 from phenorep.datasets import features as module
 from phenorep.errors import UserError
 from phenorep.planning import Plan
@@ -257,7 +257,9 @@ def test_a_study_needs_neither_samples_nor_methods(config):
     wildcards = {"dataset": "profiles", "samples": "imported", "method": "imported", "seed": 0, "epoch": "final"}
     assert plan.scores == [{**wildcards, "profile": "raw", "evaluation": "moa_matching"}]
     files = inventory.files(plan)
-    assert [entry["rule"] for entry in files["costs"]] == ["import_features", "normalise", "evaluate"]
+    assert [job.rule for job in jobs.of(plan) if job.rule not in jobs.COLLECTING] == [
+        *("check", "evaluate", "import_features", "normalise")
+    ]
     assert not any(files[kind] for kind in ("fields", "quality", "illumination", "engines", "samples", "training"))
 
 

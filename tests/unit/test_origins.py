@@ -1,6 +1,9 @@
 """Where a number comes from: its files, its lines of the configuration, its command."""
 
-from phenorep import plugins
+from pathlib import Path
+
+from phenorep import inventory
+from phenorep.planning import Plan
 from phenorep.report import origins
 
 
@@ -25,23 +28,38 @@ def test_commands_name_the_configuration_and_are_safe_to_paste(tmp_path, monkeyp
     assert origins.command(given) == "snakemake --configfile 'my screens/a.yaml' /elsewhere/b.yaml --force --"
 
 
-def test_an_encoder_is_found_where_it_was_made(tmp_path, monkeypatch):
+def test_an_encoder_is_linked_where_it_was_made_and_with_the_seed_that_was_run(tmp_path, monkeypatch):
+    """Of seeds 1 and 2, an unseeded method is run with seed 0 alone."""
     monkeypatch.chdir(tmp_path)
-    declared = {"beside": {"COMBINES": "members"}}
-    monkeypatch.setattr(plugins, "constants", lambda kind, name: declared.get(name, {}))
-    config = {"methods": {"own": {"use": "own"}, "taken": {"from": "other/cells/own"}, "both": {"use": "beside"}}}
-    config["methods"]["both"]["keys"] = {"members": ["own", "taken"]}
-    for dataset in ("made", "other"):
-        path = tmp_path / f"results/{dataset}/encoders/cells/own/seed0/encoder.safetensors"
+    network = {"use": "simclr", "backbone": "resnet10t"}
+    members = ["simclr", "taken", "pixel_statistics"]
+    both = {"use": "concat", "members": members}
+    config = {
+        "name": "x",
+        "datasets": {"made": {"use": "simulated"}, "other": {"use": "simulated"}},
+        "samples": {"cells": {"use": "nuclei", "size": 32}},
+        "methods": {"simclr": network, "taken": {"from": "other/cells/simclr"}, "pixel_statistics": {}, "both": both},
+        "evaluations": {"invariance": {}, "quality_classification": {}},
+        "studies": {"s": {"dataset": "made", "samples": "cells", "seeds": [1, 2], "methods": [*members, "both"]}},
+    }
+    config["studies"]["s"]["evaluations"] = ["invariance", "quality_classification"]
+    plan = Plan(config)
+    trained = [f"{dataset}/simclr/seed{seed}" for dataset in ("made", "other") for seed in (1, 2)]
+    for name in [*trained, "made/pixel_statistics/seed0"]:
+        path = tmp_path / "results/{}/encoders/cells/{}/{}/encoder.safetensors".format(*name.split("/"))
         path.parent.mkdir(parents=True)
         path.touch()
-    study = {"dataset": "made", "samples": "cells", "methods": ["own", "taken", "both", "none"], "seeds": [0, 1]}
-    found = origins.encoders(study, {"config": config}, str)
-    assert {name: [file["path"].split("/")[1] for file in files] for name, files in found.items()} == {
-        "own": ["made"],
-        "taken": ["other"],
-        "both": ["made", "other"],
+    summary = inventory.summary(plan)
+    linked = origins.encoders(summary["studies"]["s"], summary, str)
+    names = {m: sorted("/".join(Path(f["path"]).parts[i] for i in (1, 4, 5)) for f in files) for m, files in linked.items()}
+    assert names == {
+        "simclr": trained[:2],
+        "taken": trained[2:],
+        "pixel_statistics": ["made/pixel_statistics/seed0"],
+        "both": sorted([*trained, "made/pixel_statistics/seed0"]),
     }
+    (tmp_path / "results/made/encoders/cells/pixel_statistics/seed0/encoder.safetensors").unlink()
+    assert "pixel_statistics" not in origins.encoders(summary["studies"]["s"], summary, str), "a link leads somewhere"
 
 
 def test_score_files_are_named_by_seed_and_only_where_they_are(tmp_path):

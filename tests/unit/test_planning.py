@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from phenorep import inventory, saved_epochs
+from phenorep import inventory, jobs, saved_epochs
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 from tests.conftest import ROOT, manual
@@ -96,7 +96,7 @@ def test_costs_and_curves_of_members_that_no_study_names_are_kept(config):
     config["studies"]["demo"]["methods"] = ["simclr_and_pixels"]
     files = inventory.files(Plan(config))
     assert {entry["method"] for entry in files["training"]} == {"simclr", "pixel_statistics"}
-    rules = {(entry["rule"], entry.get("method")) for entry in files["costs"]}
+    rules = {(job.rule, dict(job.wildcards).get("method")) for job in jobs.of(Plan(config))}
     assert {("pretrain", "simclr"), ("embed", "simclr"), ("concat", "simclr_and_pixels")} <= rules
 
 
@@ -112,7 +112,7 @@ def test_measurements_are_planned_only_where_a_method_takes_them(config):
     files = inventory.files(plan)
     assert [entry["plate"] for entry in files["measurements"]] == plan.plates("simulated")
     assert {entry["method"] for entry in files["training"]} == {"random"}
-    rules = {(entry["rule"], entry.get("method"), entry.get("seed")) for entry in files["costs"]}
+    rules = {(job.rule, *map(dict(job.wildcards).get, ("method", "seed"))) for job in jobs.of(plan)}
     assert {("embed_measurements", "form", 0), ("concat", "both", 5), ("measurements", None, None)} <= rules
 
 

@@ -69,6 +69,23 @@ def job_counts(output: str) -> dict[str, int]:
     return found
 
 
+def busy_screen() -> dict:
+    """`SCREEN` with references of every kind: encoders from elsewhere, images left out, labels of another dataset."""
+    config = copy.deepcopy(SCREEN)
+    config["datasets"]["other"] = {"use": "simulated", "batches": 2, "plates_per_batch": 2}
+    tuned = {"use": "simclr", "backbone": "resnet10t", "init": "other/cells/simclr", "epochs": 4, "save_epochs": [2]}
+    config["methods"] |= {"simclr": {"backbone": "resnet10t"}, "tuned": tuned, "borrowed": {"from": "other/cells/simclr"}}
+    config["methods"] |= {"pixel_statistics": {}, "classical": {"use": "cellprofiler_features"}}
+    config["methods"]["all"] = {"use": "concat", "members": ["tuned", "pixel_statistics", "classical"]}
+    config["samples"]["sharp"] = {"of": "cells", "where": "abnormality < 0.5"}
+    config["abnormality"] = {"method": "pixel_statistics"}
+    config["evaluations"] |= {"invariance": {}, "quality": {"use": "quality_classification", "train": "other/cells"}}
+    study = config["studies"]["tiny"]
+    config["studies"]["second"] = study | {"methods": ["pixel_statistics"], "evaluations": ["quality"]}
+    study.update(samples="sharp", methods=["borrowed", "all"], evaluations=["moa_matching", "invariance"], seeds=[1, 2])
+    return config
+
+
 @pytest.fixture
 def workflow(tmp_path) -> Workflow:
     """The workflow in an empty folder."""

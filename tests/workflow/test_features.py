@@ -82,7 +82,7 @@ def test_mechanisms_are_found_across_batches_once_the_wells_noise_is_whitened(ru
 def test_costs_and_page_of_a_run_without_images(run):
     folder = run[0].folder
     costs = pd.read_csv(folder / "results" / "costs" / "check.csv")
-    assert sorted(costs["rule"]) == ["evaluate", "evaluate", "import_features", "normalise", "normalise"]
+    assert sorted(costs["rule"]) == ["check", "evaluate", "evaluate", "import_features", "normalise", "normalise"]
     page = (folder / "reports" / "check" / "index.html").read_text()
     assert "none: features computed elsewhere" in page
     assert '<b class="leak">not known</b>' in page  # what the labels showed that the features' encoder was trained on

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from collections import Counter
 
-from phenorep import machine
-from tests.workflow.conftest import ROOT
+import pytest
+
+from phenorep import estimate, jobs, machine
+from phenorep.planning import Plan
+from tests.workflow.conftest import ROOT, busy_screen
 
 # Of every run: the check, and per plate (the tiny screen has two) drawing, listing, illumination, nuclei, samples.
 BASE = {"check": 1, "scores": 1, "answers": 1, "costs": 1, "page": 1}
@@ -45,6 +49,28 @@ def test_cellprofiler_and_the_comparison_of_both_engines(workflow, screen):
     assert workflow.jobs(screen) == base | own | scored | compared | {"cellprofiler": 6}
     screen["preprocess"]["engine"] = "native"
     assert workflow.jobs(screen) == BASE | scored | compared | {"cellprofiler": 2}
+
+
+@pytest.mark.parametrize("engine", ["native", "cellprofiler"])
+def test_listed_and_estimated_are_the_jobs_that_snakemake_plans(workflow, engine):
+    config = busy_screen() | {"preprocess": {"engine": engine, "check": 5}}
+    planned = workflow.jobs(config)
+    planned["recipe"] = planned["pretrain"]
+    plan = Plan(config)
+    assert Counter(job.rule for job in jobs.of(plan)) == planned
+    assert estimate.of(plan).jobs == planned
+
+
+def test_keys_of_a_second_configuration_are_checked_when_it_is_read(workflow, screen):
+    (workflow.folder / "results").mkdir()
+    (workflow.folder / "results" / "check.json").write_text("{}")
+    screen["evaluations"]["moa_matching"]["by"] = "Metadata_Batch"
+    screen["evaluations"]["linear_probe"] = {"folds": "many"}
+    screen["samples"]["cells"]["size"] = "large"
+    screen["profiles"]["raw"].insert(0, {"tvn": {"fit": 3}})
+    said = workflow.refusal(screen)
+    for place in ("evaluations: linear_probe: folds", "samples: cells: size", "profiles: raw: tvn: fit"):
+        assert place in said, said
 
 
 def test_seeds_and_methods_that_do_not_depend_on_them(workflow, screen):
@@ -162,9 +188,9 @@ def test_two_studies_share_what_they_have_in_common(workflow, screen):
 
 def test_planning_imports_neither_torch_nor_scikit_learn():
     code = (
-        "import sys, yaml; from phenorep import inventory; from phenorep.planning import Plan;"
-        "plan = Plan(yaml.safe_load(open('config.yaml'))); inventory.summary(plan);"
-        "print([m for m in ('torch', 'sklearn', 'timm', 'lightning', 'skimage', 'matplotlib') if m in sys.modules])"
+        "import sys, yaml; from phenorep import check, inventory, jobs; from phenorep.planning import Plan;"
+        "plan = Plan(yaml.safe_load(open('config.yaml'))); check.light(plan.blocks); inventory.summary(plan); jobs.of(plan);"
+        "print([m for m in ('torch', 'sklearn', 'scipy', 'timm', 'lightning', 'skimage', 'matplotlib') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stdout + result.stderr

@@ -2,8 +2,10 @@
 import re
 from pathlib import Path
 
+from snakemake.io import strip_wildcard_constraints
+
 import phenorep
-from phenorep import configfiles, digests, inventory, labelling, machine, plugins, preprocessing
+from phenorep import check, configfiles, digests, inventory, jobs, labelling, machine, plugins, preprocessing
 from phenorep.errors import UserError
 from phenorep.planning import Encoded, Plan
 
@@ -19,6 +21,7 @@ try:
     for path in workflow.configfiles:
         configfiles.check(path)
     plan = Plan(config)
+    check.light(plan.blocks)
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
@@ -371,8 +374,15 @@ def report_files(kind):
     return lambda wildcards: [entry["path"] for entry in inventory.files(plan)[kind]]
 
 
+def all_files(wildcards):
+    """What the jobs leave whose costs are told. Their benchmarks are no input: for want of one a job would run again."""
+    return sorted({entry["path"] for entries in inventory.files(plan).values() for entry in entries})
+
+
 def cost_entries(wildcards):
-    return inventory.files(plan)["costs"]
+    """Benchmarks of the run's jobs, by the paths that the rules themselves state."""
+    stated = {rule.name: strip_wildcard_constraints(rule.benchmark) for rule in workflow.rules if rule.benchmark}
+    return jobs.costs(plan, stated)
 
 
 def report_plan(wildcards):

@@ -48,7 +48,7 @@ rule answers:
 
 rule costs:
     input:
-        report_files("costs"),
+        all_files,
     output:
         report("results/costs/{name}.csv", caption="../../reports/captions/costs.rst", category="Costs"),
     log:
