@@ -19,9 +19,10 @@ PARTS = ("Snakefile", "workflow", "phenorep", "profiles", "envs", "reports/capti
 class Project:
     """A copy of the project in which Snakemake runs."""
 
+    traces: Path | None = None  # where jobs write down which functions they call
+
     def __init__(self, folder: Path, parts: tuple[str, ...] = PARTS):
         self.folder = folder
-        self.traces: Path | None = None  # where jobs write down which functions they call
         for part in parts:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
             (folder / part).parent.mkdir(parents=True, exist_ok=True)
