@@ -38,7 +38,7 @@ def make(tables: Sequence[str], measurements: Sequence[str], method: dict, outpu
     """
     module = plugins.load("methods", method["use"])
     config = plugins.configure(module.Config, method["keys"], f"methods: {method['use']}")
-    with records.kept_in([output]):
+    with records.kept_in({output: "table"}):
         for path in tables:
             if "Nucleus" not in contracts.columns_of(path):
                 raise NotRun("its samples are not cut around nuclei, and measurements are of nuclei")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from phenorep import contracts, encoders
+from phenorep import contracts, encoders, records
 from phenorep.checkpoints import Checkpoint
 from phenorep.checksums import Damaged
 from phenorep.errors import UserError
@@ -119,7 +119,7 @@ def test_scores_are_those_beside_which_the_details_were_written(tmp_path, spoil)
 def test_scores_beside_a_record_that_the_evaluation_did_not_run(tmp_path):
     path, details = tmp_path / "s.csv", tmp_path / "s.parquet"
     contracts.write_not_run(details, "no labels")
-    contracts.write_not_run(path, "no labels")
+    records.write(path, "no labels", "scores")
     contracts.check_scores(path, details)
     contracts.write_scores(scores(), path)
     with pytest.raises(Damaged, match="did not run"):

@@ -56,7 +56,7 @@ def test_batch_size_changes_nothing(made, tmp_path):
 
 
 def test_a_record_that_did_not_run_is_passed_on(made, tmp_path):
-    records.write(tmp_path / "encoder.safetensors", "the weights are not there")
+    records.write(tmp_path / "encoder.safetensors", "the weights are not there", "weights")
     embedding.make(tmp_path / "encoder.safetensors", **by_name(made[1]), output=tmp_path / "e.parquet")
     assert contracts.not_run(tmp_path / "e.parquet") == "the weights are not there"
 
@@ -108,7 +108,7 @@ def test_members_of_other_samples_are_refused(made, tmp_path):
 
 def test_a_member_that_did_not_run_stops_the_combination(made, tmp_path):
     embed(made, tmp_path / "a.parquet")
-    records.write(tmp_path / "b.parquet", "no weights")
+    contracts.write_not_run(tmp_path / "b.parquet", "no weights")
     embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet", CONCAT)
     assert contracts.not_run(tmp_path / "both.parquet") == "its member b did not run: no weights"
 

@@ -1,6 +1,7 @@
 from phenorep import evaluations, logs, records
 
-with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+outputs = {snakemake.output.scores: "scores", snakemake.output.details: "table"}
+with logs.to(snakemake.log[0]), records.kept_in(outputs):
     evaluations.make(
         snakemake.params.evaluation,
         snakemake.input,
