@@ -7,11 +7,13 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from phenorep.errors import UserError
 
 FOOTER = b"phenorep_crc32"  # the key in a table's own metadata
+COLUMN = "Checksum"  # of a samples table: that of each sample's pixels
 
 
 class Damaged(UserError, ValueError):
@@ -30,6 +32,11 @@ def of_bytes(*parts: bytes) -> str:
     for part in parts:
         total = zlib.crc32(part, total)
     return f"{total:08x}"
+
+
+def of_samples(block: np.ndarray) -> np.ndarray:
+    """Checksum of each sample of a block (n, C, H, W), (n,) uint32: of its pixels as they lie in the array."""
+    return np.array([zlib.crc32(np.ascontiguousarray(sample)) for sample in block], np.uint32)
 
 
 def of_facts(facts: dict) -> str:

@@ -178,15 +178,24 @@ def read_table(path: str | Path, kind: str, columns: list[str] | None = None) ->
     UserError
         If the file is missing, damaged or lacks a column of its kind; the message says what to remove.
     """
-    with open_table(path):
-        pass
-    try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True).to_pandas()
-    except _DAMAGE as error:
-        raise Damaged(path, "a table", error) from error
-    if not_run(path) is None and columns is None:
+    with open_table(path) as file:
+        table, ran = _read(file, path, columns), "not_run" not in _facts(file, path)
+    if ran and columns is None:
         check_table(table.columns, kind, path)
     return table
+
+
+def _read(file: pq.ParquetFile, path: str | Path, columns: list[str] | None) -> pd.DataFrame:
+    """All rows of an opened table; `columns` limits what is loaded, and says in which order it comes."""
+    try:
+        if columns is None:
+            return file.read().to_pandas()
+        missing = set(columns) - set(file.schema_arrow.names)
+        if missing:  # pyarrow would pass over them
+            raise ValueError(f"it has no column {min(missing)}")
+        return file.read(columns=columns).select(columns).to_pandas()
+    except _DAMAGE as error:
+        raise Damaged(path, "a table", error) from error
 
 
 def row_groups(path: str | Path, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
@@ -223,24 +232,23 @@ def columns_of(path: str | Path) -> list[str]:
 def about(path: str | Path) -> dict:
     """The facts that were written beside a table's rows."""
     with open_table(path) as file:
-        text = _stated(file).get(_ABOUT, b"{}")
+        return _facts(file, path)
+
+
+def _facts(file: pq.ParquetFile, path: str | Path) -> dict:
+    """What `about` gives, of a table that is open."""
     try:
-        return json.loads(text)
+        return json.loads(_stated(file).get(_ABOUT, b"{}"))
     except ValueError as error:
         raise Damaged(path, "a table", error) from error
 
 
 def write_not_run(path: str | Path, reason: str) -> None:
-    """Write a record that a step did not run: a valid file of its type (parquet or csv), with zero rows."""
-    path = Path(path)
-    if path.suffix == ".csv":
-        header = TRAINING_COLUMNS if path.name == "training.csv" else SCORE_COLUMNS
-        write_csv(pd.DataFrame(columns=list(header)), path)
-    else:
-        schema = pa.schema([], metadata={_ABOUT: json.dumps({"not_run": reason}).encode()})
-        with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
-            writer.write_table(schema.empty_table())
-            writer.add_key_value_metadata({checksums.FOOTER: checksums.of_footer(schema, schema.metadata, 0)})
+    """Write a record that the step which makes this table did not run: a valid table of zero rows."""
+    schema = pa.schema([], metadata={_ABOUT: json.dumps({"not_run": reason}).encode()})
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
+        writer.write_table(schema.empty_table())
+        writer.add_key_value_metadata({checksums.FOOTER: checksums.of_footer(schema, schema.metadata, 0)})
 
 
 def not_run(path: str | Path) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import masks, parallel
+from phenorep import checksums, masks, parallel
 from phenorep.errors import UserError
 from phenorep.imaging import crops, illumination
 from phenorep.sampling import WINDOW
@@ -84,8 +84,18 @@ class Cutting:
 
 def write(
     path: str | Path, table: pd.DataFrame, rows: list[dict], how: Cutting, threads: int
-) -> tuple[dict[int, str], Sums]:
-    """Write the array; returns the fields that could not be decoded, and the sums over all samples."""
+) -> tuple[dict[int, str], Sums, np.ndarray]:
+    """Write the array.
+
+    Returns
+    -------
+    problems
+        The fields that could not be decoded, with the reason.
+    sums
+        Over all samples.
+    checks
+        Checksum of each sample, (N,) uint32; 0 in fields that could not be decoded.
+    """
     shape = (len(table), len(how.channels), *how.size)
     header = {"descr": how.dtype.str, "fortran_order": False, "shape": shape}
     with open(path, "wb") as file:
@@ -98,23 +108,24 @@ def write(
     for row in rows:
         group = groups[row["Field"]]
         items.append((row, int(group[0]), windows[group], nuclei[group] if how.masks else None))
-    problems, sums = {}, Sums(len(how.channels))
+    problems, sums, checks = {}, Sums(len(how.channels)), np.zeros(len(table), np.uint32)
     results = parallel.in_order(_write_field, items, threads, (path, offset, how))
-    for row, (problem, part) in zip(rows, results, strict=True):
+    for row, (problem, part, part_checks) in zip(rows, results, strict=True):
         if problem:
             logging.getLogger(__name__).warning("left out: %s", problem)
             problems[row["Field"]] = problem
         else:
             sums.merge(part)
-    return problems, sums
+            checks[groups[row["Field"]]] = part_checks
+    return problems, sums, checks
 
 
-def _write_field(path, offset: int, how: Cutting, item) -> tuple[str, Sums | None]:
-    """Write the samples of one field to their place in the array."""
+def _write_field(path, offset: int, how: Cutting, item) -> tuple[str, Sums | None, np.ndarray | None]:
+    """Write the samples of one field to their place in the array; also sum them up, and take the checksum of each."""
     row, start, windows, nuclei = item
     image = illumination.read_or_problem(row, how.channels, how.on_bad_image)
     if isinstance(image, str):
-        return image, None
+        return image, None, None
     image = illumination.apply(image, how.functions)
     if (windows[:, 2:] == how.size).all():
         image = illumination.to_raw(image, how.dtype)
@@ -125,7 +136,7 @@ def _write_field(path, offset: int, how: Cutting, item) -> tuple[str, Sums | Non
         block.tofile(file)
     sums = Sums(len(block[0]))
     sums.add(block)
-    return "", sums
+    return "", sums, checksums.of_samples(block)
 
 
 def fitted(piece: np.ndarray, size: tuple[int, int], dtype: np.dtype) -> np.ndarray:

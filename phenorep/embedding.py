@@ -53,7 +53,7 @@ def make(
     from phenorep.store import Samples
 
     settings = devices.configure(compute, devices=1)  # more would train, not embed
-    with records.kept_in([output]), devices.repeatable(settings.threads):
+    with records.kept_in({output: "table"}), devices.repeatable(settings.threads):
         facts = encoders.stated(encoder)  # before the samples: the reason of a missing encoder is the one to pass on
         name = block or facts["recipe"]
         samples = Samples.open(list(tables), list(statistics))
@@ -147,7 +147,7 @@ def combine(members: Sequence[str | Path], names: Sequence[str], output: str | P
     UserError
         If the tables are not of the same samples in the same order, or the plug-in cannot combine them.
     """
-    with records.kept_in([output]):
+    with records.kept_in({output: "table"}):
         for path, name in zip(members, names, strict=True):
             if reason := contracts.not_run(path):
                 raise NotRun(f"its member {name} did not run: {reason}")

@@ -39,7 +39,7 @@ def make(module, config, output: str | Path) -> None:
     UserError
         If the table has no feature, or table and keys do not fit together.
     """
-    with records.kept_in([output]), notes.kept() as said:
+    with records.kept_in({output: "table"}), notes.kept() as said:
         table = module.metadata(config)
         chosen, set_aside = module.columns(config)
         names, source = chosen.names(), str(module.sources(config)[0])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from phenorep import plugins, references
 from phenorep.errors import UserError
 from phenorep.grid import Encoded
+from phenorep.quality.annotations import ARTEFACT, QUALITY
 
 if TYPE_CHECKING:
     from phenorep.planning import Plan
@@ -110,6 +111,16 @@ def annotations(plan: "Plan", dataset: str, samples: str) -> str | None:
         if plan.blocks["samples"][name]["use"] is not None:
             return None  # windows of its own have names of their own
     return None
+
+
+def reads_labels(plan: "Plan", evaluation: str) -> bool:
+    """Whether an evaluation reads labels of single images: its plug-in declares it, or a key names their column."""
+    block = plan.blocks["evaluations"][evaluation]
+    if plugins.constants("evaluations", block["use"]).get("LABELLED"):
+        return True
+    keys = plugins.config_keys("evaluations", block["use"]) | block["keys"]
+    named = str([keys, block.get("by")])  # as a column, in a list of columns, or in a condition
+    return QUALITY in named or ARTEFACT in named
 
 
 def abnormalities(plan: "Plan") -> list[Encoded]:

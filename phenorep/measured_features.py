@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import blas, contracts, plugins, records
+from phenorep import blas, checksums, contracts, plugins, records
 from phenorep.errors import NotRun, UserError
 from phenorep.undefined import Summary, filled
 
@@ -38,7 +38,7 @@ def make(tables: Sequence[str], measurements: Sequence[str], method: dict, outpu
     """
     module = plugins.load("methods", method["use"])
     config = plugins.configure(module.Config, method["keys"], f"methods: {method['use']}")
-    with records.kept_in([output]):
+    with records.kept_in({output: "table"}):
         for path in tables:
             if "Nucleus" not in contracts.columns_of(path):
                 raise NotRun("its samples are not cut around nuclei, and measurements are of nuclei")
@@ -75,7 +75,7 @@ def _joined(plates: Sequence[tuple], names: list[str]) -> Iterator[tuple[pd.Data
         missing = [name for name in names if name not in measured_here]
         if missing:
             raise UserError(f"{path}: {missing[0]} was not measured on this plate. Remove the file and run again.")
-        table = contracts.read_table(samples, "samples")
+        table = contracts.read_table(samples, "samples").drop(columns=checksums.COLUMN, errors="ignore")
         measured = contracts.read_table(path, "measurements")
         rows = pd.MultiIndex.from_frame(measured[["Field", "Nucleus"]]).get_indexer(_keys(samples))
         if (rows < 0).any():

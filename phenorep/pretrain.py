@@ -102,9 +102,10 @@ def run(
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0
     encoder, curve, epochs = outputs
     # Saved epochs are files of their own: each says why it was not made, as the directory cannot.
-    wanted = [Path(epochs) / f"{epoch}.safetensors" for epoch in configured_epochs(method)]
+    weights = [encoder, *(Path(epochs) / f"{epoch}.safetensors" for epoch in configured_epochs(method))]
+    kinds = {curve: "training", epochs: "folder", **dict.fromkeys(weights, "weights")}
     settings = devices.configure(compute)
-    with records.kept_in([*outputs, *wanted] if first else []), devices.repeatable(settings.threads):
+    with records.kept_in(kinds if first else {}), devices.repeatable(settings.threads):
         config, recipe_class, data = prepare(method, sources, threads)
         learns = isinstance(config, PretrainConfig)
         fabric = devices.fabric(settings, config.precision) if learns else None

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import blas, contracts, cutting, preprocessing, sampling
+from phenorep import blas, checksums, contracts, cutting, preprocessing, sampling
 from phenorep.errors import UserError
 from phenorep.imaging import crops, illumination
 from phenorep.sampling import PARENT
@@ -66,7 +66,7 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
         while True:
             left = set(table["Field"])
             rows = [row for row in rows if row["Field"] in left]
-            problems, sums = cutting.write(temporary, table, rows, how, threads)
+            problems, sums, checks = cutting.write(temporary, table, rows, how, threads)
             if not problems:
                 break
             # Images that were sound a step ago: rare enough to begin again without them.
@@ -93,7 +93,7 @@ def make(samples: dict, preprocess: dict, inputs, outputs, threads: int) -> None
                 **_search(inputs.nuclei),
             },
         }
-        _finish(table, facts, sums, outputs)
+        _finish(table, checks, facts, sums, outputs)
 
 
 @blas.single_thread()
@@ -111,20 +111,22 @@ def make_view(samples: dict, inputs, outputs) -> None:
         Paths of the `table` and the `statistics`, as attributes.
     """
     place = f"samples: {Path(outputs.table).parent.name}"
-    parent = contracts.read_table(inputs.table, "samples")
+    parent = contracts.read_table(inputs.table, "samples").drop(columns=checksums.COLUMN, errors="ignore")
     facts = read_statistics(inputs.statistics)
     if given := getattr(inputs, "abnormality", None):
         parent = with_abnormality(parent, given, Path(outputs.table).stem)
     table, size, keys = sampling.view(samples, parent, facts, place)
 
     array = _open_array(inputs.array)
-    sums = cutting.Sums(len(array[0]))
-    for index, window in zip(table["Parent"], table[list(PARENT)].to_numpy(), strict=True):
-        sums.add(_window(array[index], window, size)[None])
+    sums, checks = cutting.Sums(len(array[0])), np.zeros(len(table), np.uint32)
+    for row, (index, window) in enumerate(zip(table["Parent"], table[list(PARENT)].to_numpy(), strict=True)):
+        sample = _window(array[index], window, size)[None]
+        sums.add(sample)
+        checks[row] = checksums.of_samples(sample)[0]
     facts = facts | {"shape": [facts["shape"][0], *size], "of": str(inputs.array)}
     if made := facts.get("preparation"):
         facts["preparation"] = made | {"samples": [*made["samples"], _block(samples, keys)]}
-    _finish(table, facts, sums, outputs)
+    _finish(table, checks, facts, sums, outputs)
 
 
 def with_abnormality(table: pd.DataFrame, path: str | Path, plate: str) -> pd.DataFrame:
@@ -177,8 +179,10 @@ def _search(nuclei: str | Path) -> dict:
     return {"engine": about.get("engine"), "pipeline": about.get("pipeline"), "nuclei": about.get("settings")}
 
 
-def _finish(table: pd.DataFrame, facts: dict, sums: cutting.Sums, outputs) -> None:
-    # The exact sums of the samples are their checksum, see `Samples.check`.
+def _finish(table: pd.DataFrame, checks: np.ndarray, facts: dict, sums: cutting.Sums, outputs) -> None:
+    # The exact sums of all samples are the array's checksum (see `Samples.check`): whoever reads it all needs no other. Who
+    # reads some samples compares these by their own.
+    table = table.assign(**{checksums.COLUMN: checks})
     facts = facts | {"count": len(table), "mean": sums.mean(), "std": sums.std(), "sums": sums.first}
     measured = ("count", "mean", "std", "sums")
     about = {key: value for key, value in facts.items() if key not in measured}
@@ -203,7 +207,14 @@ class Samples:
         (P, C): statistics of each plate's samples.
     """
 
-    def __init__(self, table: pd.DataFrame, plate_index: np.ndarray, arrays: list[Path], facts: list[dict]):
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        plate_index: np.ndarray,
+        arrays: list[Path],
+        facts: list[dict],
+        checks: np.ndarray | None = None,
+    ):
         self.table, self.plate_index, self.facts = table, plate_index, facts
         self.channels: list[str] = facts[0]["channels"]
         self.size: tuple[int, int, int] = tuple(facts[0]["shape"])
@@ -212,6 +223,7 @@ class Samples:
         self.means = np.array([entry["mean"] for entry in facts])
         self.stds = np.array([entry["std"] for entry in facts])
         self._sums = [entry.get("sums") for entry in facts]
+        self._checks = checks  # (N,) int64, -1 where there is none
         self._paths = arrays
         self._opened: dict[int, np.ndarray] = {}
         first = np.flatnonzero(np.diff(plate_index, prepend=-1))
@@ -222,8 +234,15 @@ class Samples:
             self._windows = table[list(PARENT)].to_numpy()
 
     @classmethod
-    def open(cls, parquets: list[str | Path], jsons: list[str | Path]) -> "Samples":
+    def open(cls, parquets: list[str | Path], jsons: list[str | Path], verify: bool = False) -> "Samples":
         """Open the samples of some plates; an array lies beside its table, or where a view's statistics say.
+
+        Parameters
+        ----------
+        parquets, jsons
+            Tables and statistics, one of each for each plate.
+        verify
+            Compare each sample that is read with its checksum: for whoever reads some of them. It takes about 1 ms per MB.
 
         Raises
         ------
@@ -241,7 +260,9 @@ class Samples:
         tables = [contracts.read_table(path, "samples") for path in parquets]
         arrays = [Path(entry["of"] or Path(path).with_suffix(".npy")) for path, entry in zip(parquets, facts, strict=True)]
         plate_index = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-        return cls(pd.concat(tables, ignore_index=True), plate_index, arrays, facts)
+        # Not among the table's columns: these go on into embeddings and conditions, where a checksum says nothing.
+        checks = np.concatenate([_take_checks(table) for table in tables])
+        return cls(pd.concat(tables, ignore_index=True), plate_index, arrays, facts, checks if verify else None)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -250,7 +271,14 @@ class Samples:
         return self.__dict__ | {"_opened": {}}
 
     def read(self, indices) -> np.ndarray:
-        """Raw integers (B, C, H, W) of the samples at `indices`, in their order."""
+        """Raw integers (B, C, H, W) of the samples at `indices`, in their order.
+
+        Raises
+        ------
+        UserError
+            If an array cannot be read or, opened with ``verify``, holds other samples than were written there. Samples
+            without a checksum, of an older version, are taken as they are.
+        """
         indices = np.asarray(indices, np.int64)
         plates, rows = self.plate_index[indices], self._rows[indices]
         batch = np.empty((len(indices), *self.size), self.dtype)
@@ -260,7 +288,21 @@ class Samples:
             if self._windows is not None:
                 image = _window(image, self._windows[indices[position]], self.size[1:])
             batch[position] = image
+        if self._checks is not None:
+            self._compare(indices, batch)
         return batch
+
+    def _compare(self, indices: np.ndarray, batch: np.ndarray) -> None:
+        """Refuse samples that are not what their checksums say."""
+        stated, read = self._checks[indices], checksums.of_samples(batch)
+        damaged = indices[(stated >= 0) & (stated != read)]
+        if len(damaged):
+            first = damaged[0]
+            raise UserError(
+                f"{self._paths[self.plate_index[first]]}: holds other samples than were written there: {len(damaged)} of "
+                f"{len(indices)} read have another checksum, the first is {self.table['Sample'].iloc[first]}. The file is "
+                "damaged: remove it and run again."
+            )
 
     def check(self, threads: int = 1) -> None:
         """Read all samples once, and compare their sums with those that were written down when they were cut.
@@ -305,6 +347,13 @@ class Samples:
         if plate not in self._opened:
             self._opened[plate] = _open_array(self._paths[plate])
         return self._opened[plate]
+
+
+def _take_checks(table: pd.DataFrame) -> np.ndarray:
+    """Take the samples' checksums out of their table, (n,) int64; -1 in a table of an older version, which has none."""
+    if checksums.COLUMN not in table:
+        return np.full(len(table), -1)
+    return table.pop(checksums.COLUMN).to_numpy(np.int64)
 
 
 def _channel_sums(block: np.ndarray) -> np.ndarray:

@@ -5,10 +5,11 @@ the columns it ``REQUIRES``, the ``LEVEL`` of the profiles it reads, and for eac
 reference, and its independent ``UNIT``, which intervals resample. An evaluation that compares with negative controls needs
 the ``chain``, to make profiles anew that have not seen them (`phenorep.cross_fitting`). One may declare that it can evaluate
 each row in features of its own (``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set
-(``TRAIN = True``, the key ``train``), that of embeddings it reads those rows alone that have a label (``LABELLED``, a
-column), and along which key of their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
-``evaluate(config, inputs, seed)``, which returns scores and details. Details are one table; its first column, ``part``, says
-what a row is:
+(``TRAIN = True``, the key ``train``), that it reads labels of single images (``LABELLED``, their column: of embeddings it
+gets those rows alone that have one), and along which key of their settings its scores make a curve (``CURVE``). Labels given
+by eye reach only an evaluation that declares this or whose settings name their column (`labelling.reads_labels`). It holds a
+frozen `Config` and ``evaluate(config, inputs, seed)``, which returns scores and details. Details are one table; its first
+column, ``part``, says what a row is:
 
 - ``item``: ``item`` (a well, a sample), ``metric``, ``settings`` and ``value``, of which the metric is the mean;
 - ``pair``: the same for matched treatments, ``treatment`` and ``correct``; from both, methods are compared item by item;
@@ -258,8 +259,8 @@ def _table(inputs: dict, name: str, label: str | None) -> pd.DataFrame:
 def _samples(inputs: dict, start: str = ""):
     from phenorep.store import Samples
 
-    samples = Samples.open(*(list(inputs.get(f"{start}{kind}")) for kind in ("tables", "statistics")))
-    samples.check()
+    # An evaluation reads some samples of millions: what it reads is checked, and nothing else.
+    samples = Samples.open(*(list(inputs.get(f"{start}{kind}")) for kind in ("tables", "statistics")), verify=True)
     if given := inputs.get(f"{start}annotations"):
         samples.table = annotations.join(samples.table, given)
     return samples

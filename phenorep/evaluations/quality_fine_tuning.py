@@ -27,6 +27,7 @@ REQUIRES = ("Metadata_Plate", "Metadata_Well")
 LEVEL = None
 UNIT = "well"
 TRAIN = True
+LABELLED = "Label_Quality"
 CURVE = "labels"
 METRICS = {
     "accuracy": {"range": [0, 1], "better": "higher", "reference": "Masud et al. 2022, arXiv:2208.04592"},

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts
+from phenorep import checksums, contracts
 
 
 def write(
@@ -52,6 +52,7 @@ def write(
             "of": None,
         }
         np.save(folder / f"P{plate}.npy", images)
+        table[checksums.COLUMN] = checksums.of_samples(images)
         contracts.write_table(table, folder / f"P{plate}.parquet", "samples", about)
         (folder / f"P{plate}.json").write_text(json.dumps(about))
         files["tables"].append(str(folder / f"P{plate}.parquet"))

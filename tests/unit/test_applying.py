@@ -288,7 +288,7 @@ def test_options_of_tables_are_none_of_crops(made, tmp_path):
 
 def test_files_that_are_no_encoders_are_messages(made, tmp_path):
     whole = (made.root / "results/mine/encoders/cells/random/seed0/encoder.safetensors").read_bytes()
-    records.write(tmp_path / "record.safetensors", "the weights are not there")
+    records.write(tmp_path / "record.safetensors", "the weights are not there", "weights")
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "header.safetensors").write_bytes(whole[:100])
     (tmp_path / "text.safetensors").write_text("an encoder")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from phenorep import contracts, encoders
+from phenorep import contracts, encoders, records
 from phenorep.checkpoints import Checkpoint
 from phenorep.checksums import Damaged
 from phenorep.errors import UserError
@@ -119,7 +119,7 @@ def test_scores_are_those_beside_which_the_details_were_written(tmp_path, spoil)
 def test_scores_beside_a_record_that_the_evaluation_did_not_run(tmp_path):
     path, details = tmp_path / "s.csv", tmp_path / "s.parquet"
     contracts.write_not_run(details, "no labels")
-    contracts.write_not_run(path, "no labels")
+    records.write(path, "no labels", "scores")
     contracts.check_scores(path, details)
     contracts.write_scores(scores(), path)
     with pytest.raises(Damaged, match="did not run"):
@@ -184,3 +184,68 @@ def test_samples(tmp_path):
     path.write_bytes(flipped(path.read_bytes(), 5000))
     with pytest.raises(UserError, match=r"P2\.npy.*remove it and run again"):
         Samples.open(files["tables"], files["statistics"]).check(threads=2)
+
+
+def damage(path, row: int) -> None:
+    """Flip a bit of one sample in an array."""
+    array = np.load(path, mmap_mode="r+")
+    array[row, 0, 3, 3] ^= 1
+    array.flush()
+
+
+def test_who_reads_some_samples_meets_the_damage_of_these_alone(tmp_path):
+    files = made_samples.write(tmp_path, plates=2, count=12)
+    whole = Samples.open(*files.values()).read(np.arange(24))
+    damage(tmp_path / "P2.npy", 5)
+    samples = Samples.open(*files.values(), verify=True)
+    sound = np.delete(np.arange(24), 17)[::-1]
+    assert (samples.read(sound) == whole[sound]).all()
+    assert samples.read([]).shape == (0, 2, 24, 24)
+    with pytest.raises(UserError, match=r"P2\.npy: .*1 of 3 .*P2/A03/1/5.*remove it and run again"):
+        samples.read([20, 17, 2])
+    Samples.open(*files.values()).read([17])  # who reads all has compared the sums before
+
+
+def test_samples_without_checksums_are_taken_as_they_are(tmp_path):
+    files = made_samples.write(tmp_path, plates=2, count=12)
+    table = contracts.read_table(files["tables"][0], "samples").drop(columns="Checksum")
+    contracts.write_table(table, files["tables"][0], "samples")
+    for plate in ("P1", "P2"):
+        damage(tmp_path / f"{plate}.npy", 0)
+    samples = Samples.open(*files.values(), verify=True)
+    samples.read([0, 1, 13])
+    with pytest.raises(UserError, match=r"P2\.npy"):
+        samples.read([0, 12])
+
+
+def test_an_evaluation_checks_what_it_reads(tmp_path):
+    from phenorep import evaluations, pretrain
+
+    files = made_samples.write(tmp_path / "samples", plates=2, count=12)
+    with_sums(files)
+    pretrain.make(**made_samples.pretrain_arguments(tmp_path, files, "pixel_statistics", {}))
+    row = dict.fromkeys(("dataset", "samples", "method", "epoch", "profile", "evaluation"), "a") | {"seed": 0}
+
+    def evaluate() -> list[str]:
+        evaluations.make(
+            {"use": "invariance", "keys": {"samples": 9}},
+            files,
+            str(tmp_path / "encoder.safetensors"),
+            row,
+            {"device": "cpu"},
+            tmp_path / "s.csv",
+            tmp_path / "d.parquet",
+        )
+        details = contracts.read_table(tmp_path / "d.parquet", "details")
+        return details.loc[details["part"] == "item", "item"].tolist()
+
+    drawn = evaluate()
+    for table, array in zip(files["tables"], ("P1.npy", "P2.npy"), strict=True):
+        names = contracts.read_table(table, "samples")["Sample"]
+        for place in np.flatnonzero(~names.isin(drawn)):
+            damage(tmp_path / "samples" / array, place)
+    assert evaluate() == drawn, "what it does not read is of no account"
+    place = np.flatnonzero(names.isin(drawn))[0]
+    damage(tmp_path / "samples" / array, place)
+    with pytest.raises(UserError, match=rf"P2\.npy.*{names[place]}.*remove it and run again"):
+        evaluate()

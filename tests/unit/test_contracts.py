@@ -54,13 +54,17 @@ def test_features_and_blocks():
 
 
 def test_not_run_leaves_a_valid_record_in_every_output(tmp_path):
-    outputs = [tmp_path / name for name in ("a.parquet", "training.csv", "scores.csv", "e.safetensors", "f.npz", "epochs")]
-    with records.kept_in(outputs):
+    kinds = ("table", "training", "scores", "weights", "arrays", "folder")
+    assert set(kinds) == set(records.WRITERS)
+    # A file's name says nothing of what it is.
+    outputs = [tmp_path / str(number) for number in range(len(kinds))]
+    with records.kept_in(dict(zip(outputs, kinds, strict=True))):
         raise NotRun("no weights")
     assert contracts.not_run(outputs[0]) == "no weights"
     assert len(contracts.read_table(outputs[0], "embeddings")) == 0
     assert outputs[1].read_text() == ",".join(contracts.TRAINING_COLUMNS) + "\n"
     assert len(contracts.read_scores(outputs[2])) == 0
+    assert np.load(outputs[4])["not_run"] == "no weights"
     assert outputs[5].is_dir()
 
     from safetensors import safe_open
@@ -68,6 +72,28 @@ def test_not_run_leaves_a_valid_record_in_every_output(tmp_path):
     with safe_open(outputs[3], "numpy") as file:
         assert file.metadata() == {"not_run": "no weights"}
         assert list(file.keys()) == []
+
+
+def test_an_output_of_an_unknown_kind_is_an_error_before_the_step(tmp_path):
+    with pytest.raises(ValueError, match=r"'tabel' is no kind.*table"), records.kept_in({tmp_path / "a.parquet": "tabel"}):
+        pytest.fail("the step began")
+
+
+def test_columns_come_as_asked(tmp_path):
+    path = tmp_path / "x.parquet"
+    contracts.write_table(samples(), path, "samples")
+    assert list(contracts.read_table(path, "samples", ["Sample", "Metadata_Plate"])) == ["Sample", "Metadata_Plate"]
+    with pytest.raises(UserError, match=r"x\.parquet.*no column Colour"):
+        contracts.read_table(path, "samples", ["Sample", "Colour"])
+
+
+def test_a_table_is_opened_once(tmp_path, monkeypatch):
+    path, times = tmp_path / "x.parquet", []
+    contracts.write_table(samples(), path, "samples")
+    opened = contracts.pq.ParquetFile
+    monkeypatch.setattr(contracts.pq, "ParquetFile", lambda *args, **keys: times.append(args) or opened(*args, **keys))
+    contracts.read_table(path, "samples")
+    assert len(times) == 1
 
 
 def test_scores_are_checked(tmp_path):

@@ -43,7 +43,8 @@ def test_rows_are_the_samples_and_features_are_the_encoders(made, tmp_path):
 def test_one_row_group_for_each_plate_and_all_columns_of_the_samples(made, tmp_path):
     table = embed(made, tmp_path / "e.parquet")
     assert pq.ParquetFile(tmp_path / "e.parquet").num_row_groups == 2
-    assert {"Metadata_Compound", "Split_fold", "Sample"} <= set(table.columns)
+    columns = set(contracts.columns_of(made[1]["tables"][0])) - {"Checksum"}
+    assert set(table.columns) == columns | set(contracts.feature_names("random", 512))
     about = contracts.about(tmp_path / "e.parquet")
     assert about["encoder"] == encoders.metadata(made[0] / "encoder.safetensors")
     assert list(about["blocks"]) == ["random"]
@@ -82,7 +83,7 @@ def test_batch_size_changes_nothing(made, tmp_path):
 
 
 def test_a_record_that_did_not_run_is_passed_on(made, tmp_path):
-    records.write(tmp_path / "encoder.safetensors", "the weights are not there")
+    records.write(tmp_path / "encoder.safetensors", "the weights are not there", "weights")
     embedding.make(tmp_path / "encoder.safetensors", **by_name(made[1]), output=tmp_path / "e.parquet")
     assert contracts.not_run(tmp_path / "e.parquet") == "the weights are not there"
 
@@ -134,7 +135,7 @@ def test_members_of_other_samples_are_refused(made, tmp_path):
 
 def test_a_member_that_did_not_run_stops_the_combination(made, tmp_path):
     embed(made, tmp_path / "a.parquet")
-    records.write(tmp_path / "b.parquet", "no weights")
+    contracts.write_not_run(tmp_path / "b.parquet", "no weights")
     embedding.combine([tmp_path / "a.parquet", tmp_path / "b.parquet"], ["a", "b"], tmp_path / "both.parquet", CONCAT)
     assert contracts.not_run(tmp_path / "both.parquet") == "its member b did not run: no weights"
 

@@ -100,7 +100,7 @@ def test_gradients_flow_through_forward(path):
 
 
 def test_record_of_an_encoder_that_was_not_made(tmp_path):
-    records.write(tmp_path / "encoder.safetensors", "no network")
+    records.write(tmp_path / "encoder.safetensors", "no network", "weights")
     assert encoders.metadata(tmp_path / "encoder.safetensors") == {"not_run": "no network"}
     with pytest.raises(NotRun, match="no network"):
         encoders.Encoder.load(tmp_path / "encoder.safetensors")

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from phenorep import contracts, costs, scores
+from phenorep import contracts, costs, records, scores
 from phenorep.errors import UserError
 
 
@@ -20,7 +20,7 @@ def test_scores_are_sorted_and_the_same_bytes_whatever_the_order(tmp_path):
     paths = [
         score_file(tmp_path / f"{n}.csv", method=name, seed=s) for n, (name, s) in enumerate([("b", 0), ("a", 1), ("a", 0)])
     ]
-    contracts.write_not_run(tmp_path / "none.csv", "no weights")
+    records.write(tmp_path / "none.csv", "no weights", "scores")
     scores.collect([*paths, tmp_path / "none.csv"], tmp_path / "one.csv")
     scores.collect([tmp_path / "none.csv", *reversed(paths)], tmp_path / "two.csv")
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()

@@ -92,6 +92,31 @@ def test_statistics_are_exact(plate):
     assert facts["std"] == pytest.approx(array.std(axis=(0, 2, 3)), rel=1e-9)
 
 
+def test_each_sample_has_its_checksum(plate, tmp_path):
+    """Also where a view looks at a window of it, or at a window of a window."""
+    parent = plate.cut("whole", use="fields", size=[60, 75])
+    view = make_view(parent, sample_paths(tmp_path / "quads"), use="tiles", size=24)
+    part = make_view(view, sample_paths(tmp_path / "some"), where="ParentTop > 10", array=parent.array)
+    smaller = make_view(view, sample_paths(tmp_path / "small"), use="tiles", size=12, array=parent.array)
+    array = np.load(parent.array, mmap_mode="r+")
+    for paths in (parent, view, part, smaller):
+        samples = Samples.open([paths.table], [paths.statistics], verify=True)
+        assert "Checksum" in contracts.columns_of(paths.table)
+        assert "Checksum" not in samples.table
+        samples.read(np.arange(len(samples)))
+        row = samples.table.iloc[-1]
+        top, left = (row["ParentTop"], row["ParentLeft"]) if "Parent" in row else (0, 0)
+        place = (row.get("Parent", len(samples) - 1), 1, top, left)
+        array[place] ^= 1
+        array.flush()
+        with pytest.raises(UserError, match=rf"{parent.array.parent.name}/P1\.npy.*{row['Sample']}"):
+            samples.read(np.arange(len(samples)))
+        array[place] ^= 1
+        array.flush()
+    with pytest.raises(UserError, match="Checksum"):
+        make_view(parent, sample_paths(tmp_path / "no"), where="Checksum > 0")
+
+
 def test_processes_change_nothing(plate):
     files = []
     for threads in (1, 2):

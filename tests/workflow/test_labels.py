@@ -1,6 +1,8 @@
 """Labels of single images in the plan: annotations, abnormality, what is left out by it, and the annotation page."""
 
 import copy
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from phenorep import inventory, labelling
 from phenorep.errors import UserError
 from phenorep.grid import Encoded
 from phenorep.planning import Plan
+
+SECONDS = 1_000_000_000  # the time of all files of a finished run
 
 
 @pytest.fixture
@@ -53,6 +57,45 @@ def test_the_whole_is_planned(workflow, config):
     assert jobs["abnormality"] == 2, "one for each dataset whose cells are looked at"
     assert jobs["view"] == jobs["samples"] / 2, "cleaned cells of the first screen alone"
     assert workflow.jobs(config, "annotate")["gallery"] == 1
+
+
+def finished(workflow, config: dict, *targets: str) -> None:
+    """Make empty files of all that a run leaves, none newer than another."""
+    said = workflow.snakemake("--dry-run", *targets, config=config).stdout
+    for path in {
+        name for line in re.findall(r"^    (?:output|benchmark): (.+)$", said, re.MULTILINE) for name in line.split(", ")
+    }:
+        file = workflow.folder / path
+        if file.name == "epochs":
+            file.mkdir(parents=True, exist_ok=True)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    for path in (workflow.folder, *workflow.folder.rglob("*")):
+        os.utime(path, (SECONDS, SECONDS))
+
+
+def test_another_label_changes_only_what_reads_labels(workflow, config):
+    config["evaluations"] |= {
+        "quality_fine_tuning": {},
+        "attention": {},
+        "retrieval": {},
+        "kinds": {"use": "linear_probe", "target": "Label_Artefact"},
+        "mechanisms": {"use": "linear_probe"},
+        "each": {"use": "linear_probe", "by": "Label_Quality"},
+    }
+    # Without a view by abnormality: what follows from that is made again for another reason.
+    config["studies"]["second"]["evaluations"] += ["mechanisms", "quality_fine_tuning"]
+    config["studies"]["first"] |= {"profiles": ["raw"], "evaluations": list(config["evaluations"].keys() - {"transferred"})}
+    del config["studies"]["clean"], config["samples"]["clean"]
+    finished(workflow, config)
+    assert workflow.jobs(config) == {}
+    os.utime(config["annotations"]["first/cells"], (SECONDS + 60, SECONDS + 60))
+    result = workflow.snakemake("--dry-run", config=config)
+    again = set(re.findall(r"output: results/(\w+)/scores/.+/(\w+)\.csv", result.stdout))
+    names = ("quality_classification", "quality_fine_tuning", "kinds", "each")
+    assert again == {*(("first", name) for name in names), ("second", "transferred")}
+    assert {"pretrain", "embed", "normalise"}.isdisjoint(workflow.jobs(config))
 
 
 def test_labels_of_a_set_are_those_of_its_views_of_whole_samples(config):

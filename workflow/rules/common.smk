@@ -308,6 +308,11 @@ def annotations_of(wildcards):
     return labelling.annotations(plan, wildcards.dataset, wildcards.samples) or []
 
 
+def if_labelled(files):
+    """Labels are an input only of an evaluation that reads them: one more marked image changes no other score."""
+    return lambda wildcards: files(wildcards) if labelling.reads_labels(plan, wildcards.evaluation) else []
+
+
 def of_train(kind):
     """A function from wildcards to files of the sample set from which an evaluation learns; none if it is the same."""
 

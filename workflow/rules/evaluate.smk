@@ -16,12 +16,12 @@ rule evaluate:
         benchmark=if_needed(
             "benchmark", "results/benchmarks/{dataset}/embeddings/{samples}/{method}/seed{seed}/{epoch}.tsv"
         ),
-        annotations=annotations_of,
+        annotations=if_labelled(annotations_of),
         train_embeddings=if_needed("embeddings", of_train("embeddings")),
         train_tables=if_needed("samples", of_train("tables")),
         train_statistics=if_needed("samples", of_train("statistics")),
         train_arrays=if_needed("samples", of_train("arrays")),
-        train_annotations=of_train("annotations"),
+        train_annotations=if_labelled(of_train("annotations")),
     output:
         scores="results/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.csv",
         details="results/{dataset}/scores/{samples}/{method}/seed{seed}/{epoch}/{profile}/{evaluation}.parquet",

@@ -1,6 +1,6 @@
 from phenorep import evaluations, logs, records
 
-with logs.to(snakemake.log[0]), records.kept_in(snakemake.output):
+with logs.to(snakemake.log[0]), records.kept_in({snakemake.output.scores: "scores", snakemake.output.details: "table"}):
     evaluations.make(
         snakemake.params.evaluation,
         snakemake.input,
