@@ -183,8 +183,11 @@ def code_digest(script, *kinds):
 
     def digest(wildcards):
         files = [path for kind in kinds for path in plan.plugin_files(kind, [wildcards[wildcard[kind]]])]
-        refitted = script == "evaluate" and needs(wildcards, "chain")
-        files += plan.step_files(wildcards.profile) if script == "normalise" or refitted else []
+        if script == "normalise" or (script == "evaluate" and needs(wildcards, "chain")):
+            files += plan.step_files(wildcards.profile)
+        if script == "embed" or (script == "evaluate" and needs(wildcards, "encoder")):
+            # An encoder is built by the recipe that made it, wherever that was.
+            files += plan.plugin_files("methods", [plan.maker(wildcards.method)])
         return digests.of([file, *files])
 
     return digest
@@ -193,12 +196,6 @@ def code_digest(script, *kinds):
 def recipe_digest(wildcards):
     """Digest of what decides the weights of an encoder."""
     return plan.recipe_digest(wildcards.method)
-
-
-def code_of_embedding(wildcards):
-    """Digest of the embedding's code and of the recipe that made the encoder, wherever it was made."""
-    script = ROOT / "workflow" / "scripts" / "embed.py"
-    return digests.of([script, *plan.plugin_files("methods", [plan.maker(wildcards.method)])])
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

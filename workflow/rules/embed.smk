@@ -27,7 +27,7 @@ rule embed:
         encoder=encoder_file,
         channels=channels_of,
         sample_set="{dataset}/{samples}",
-        code=code_of_embedding,
+        code=code_digest("embed"),
     script:
         "../scripts/embed.py"
 
