@@ -13,7 +13,7 @@ PYTHON ?= python3.11 python3 python
 PYTHON39 ?= python3.9 $(wildcard $(HOME)/.pyenv/versions/3.9*/bin/python3.9)
 # Further arguments of snakemake and of pytest: make demo SNAKEMAKE_ARGS="--cores 1"
 SNAKEMAKE_ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --durations=15
 # Parts of the names of cases, ...: make faults FAULTS_ARGS="killed --folder /tmp/faults"; `--list` names them.
 FAULTS_ARGS ?=
 
