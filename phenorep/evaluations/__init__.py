@@ -6,7 +6,9 @@ reference, and its independent ``UNIT``, which intervals resample. An evaluation
 the ``chain``, to make profiles anew that have not seen them (`phenorep.cross_fitting`). One may declare that it can evaluate
 each row in features of its own (``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set
 (``TRAIN = True``, the key ``train``), that of embeddings it reads those rows alone that have a label (``LABELLED``, a
-column), and along which key of their settings its scores make a curve (``CURVE``). It holds a frozen `Config` and
+column), and along which key of their settings its scores make a curve (``CURVE``). ``FIGURES`` names the
+files of ``phenorep/report/`` whose ``draw(name, study, evaluation, plan, verdicts, folder)`` yields figures of its details:
+those of another evaluation, or one of its own. It holds a frozen `Config` and
 ``evaluate(config, inputs, seed)``, which returns scores and details. Details are one table; its first column, ``part``, says
 what a row is:
 
