@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from phenorep import contracts, h5ad
+from phenorep import contracts, h5ad, levels
 from phenorep.checksums import Damaged
 from phenorep.errors import UserError
-from phenorep.profiles import aggregate
 
 JOINT = "|"  # between the values of a set, of which AnnData's tables know none
 _VALUES_AT_ONCE = 2**23  # that are read beside those of a row group
@@ -105,7 +104,7 @@ class Exportable:
             keys = ["Sample"]
         else:
             parts = self.about.get("level", "").split("_")
-            keys = list(dict.fromkeys(key for part in parts for key in aggregate.KEYS.get(part, ())))
+            keys = list(dict.fromkeys(key for part in parts for key in levels.KEYS.get(part, ())))
         if not keys or not set(keys) <= set(columns):
             return [str(number) for number in range(self.rows)], "_index"
         texts = [self.column(key).cast(pa.string()).fill_null("") for key in keys]

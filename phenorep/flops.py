@@ -21,8 +21,6 @@ from torch.utils.flop_counter import flop_registry
 
 from phenorep import plugins, recipes
 
-# Keys of methods that start from published weights: these are not read, as many are drawn.
-_DRAWN = {"weights": "none", "head_weights": "random"}
 _BATCH, _SIDE, _ROWS, _CLASSES = 2, 64, 1024, 16  # enough for batch norms and for most numbers of clusters
 
 
@@ -83,9 +81,8 @@ def of_method(method: dict, size: tuple[int, int]) -> Work:
         If a key has no right value.
     """
     module = plugins.load("methods", method["use"])
-    known = plugins.config_keys("methods", method["use"])
-    learns = "epochs" in known
-    drawn = {key: value for key, value in _DRAWN.items() if key in known} if learns else {}
+    learns = "epochs" in plugins.config_keys("methods", method["use"])
+    drawn = plugins.constants("methods", method["use"]).get("DRAWN", {})  # published weights are not read, as many are drawn
     keys = method["keys"] | drawn
     config = plugins.configure(module.Config, keys, f"methods: {method['use']}")
     channels = list(config.channels)

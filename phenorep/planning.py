@@ -349,6 +349,12 @@ class Plan:
         """Files of a profile's steps."""
         return [plugins.path_of("steps", step) for step in sorted({s["step"] for s in self.blocks["profiles"][profile]})]
 
+    def figure_files(self) -> list[Path]:
+        """Files of the figures that the evaluations of the configuration declare."""
+        uses = {block["use"] for block in self.blocks["evaluations"].values()}
+        names = {name for use in uses for name in plugins.constants("evaluations", use).get("FIGURES", ())}
+        return [plugins.ROOT / "report" / f"{name}.py" for name in sorted(names)]
+
     def recipe_digest(self, method: str) -> str:
         """Digest of what decides the weights of an encoder: its recipe and the training loop."""
         return digests.of_weights(self.plugin_files("methods", [method]))

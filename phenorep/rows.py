@@ -197,3 +197,8 @@ def _ordered(metadata: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     return metadata.iloc[order].reset_index(drop=True), place
+
+
+def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:
+    """The feature columns as (N, F) float64; not to be written to, they may be the table's own."""
+    return table[contracts.feature_columns(table.columns) if columns is None else columns].to_numpy(dtype=np.float64)

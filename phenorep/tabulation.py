@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenorep import contracts, fieldlist, microscopes, plugins, wording
-from phenorep.datasets import folder
+from phenorep import contracts, fieldlist, image_folders, microscopes, plugins, wording
 from phenorep.errors import UserError
 
 TO_FILL_IN = ("Metadata_Compound", "Metadata_Concentration", "Metadata_MoA", "Metadata_Control")
@@ -40,7 +39,7 @@ def write(options: dict) -> str:
     if output.exists():
         raise UserError(f"{output}: the file is there already and is kept. Remove it, or name another one by --output.")
     config = _config(options)
-    files, chosen = folder.listing(config), folder.selection(config)
+    files, chosen = image_folders.listing(config), image_folders.selection(config)
     fields, found = _fields(files, chosen)
     empty = fieldlist.empty(fields)
     for column in [name for name in fields if name.startswith("PathName_")]:
@@ -64,7 +63,7 @@ def write(options: dict) -> str:
     return "\n".join([*lines, *_configuration(fields, found, output, plate_map)])
 
 
-def _config(options: dict) -> folder.Config:
+def _config(options: dict) -> image_folders.ImageFolder:
     keys = {key: options[key] for key in ("folder", "layout", "pattern")}
     for key in ("channels", "plates"):
         if options.get(key):
@@ -77,7 +76,7 @@ def _config(options: dict) -> folder.Config:
                     "made by the microscope's software."
                 )
             keys[key] = options[key]
-    return plugins.configure(folder.Config, keys, "phenorep table")
+    return plugins.configure(image_folders.ImageFolder, keys, "phenorep table")
 
 
 def pairs(text: str, option: str) -> dict[str, str]:

@@ -32,6 +32,27 @@ def treatments(table: pd.DataFrame) -> pd.Series:
     return perturbation.where(perturbation != "", name)
 
 
+def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:
+    """Which rows are negative controls, (N,) bool.
+
+    Raises
+    ------
+    UserError
+        If there are none; `remedy` says what else can be done than to mark them.
+    """
+    column = table.get("Metadata_Control")
+    if column is not None:
+        single(table, "Metadata_Control")
+    found = np.zeros(len(table), bool) if column is None else (column == "negative").to_numpy(dtype=bool)
+    if not found.any():
+        state = "there is no column Metadata_Control" if column is None else "no row has 'negative' in Metadata_Control"
+        raise UserError(
+            f"needs negative controls, but {state}. Mark the negative-control wells as 'negative' in the dataset's "
+            f"Metadata_Control{remedy}."
+        )
+    return found
+
+
 def single(table: pd.DataFrame, column: str) -> None:
     """Raise `UserError` unless the column is there and holds one value in each row."""
     if column not in table:

@@ -1,13 +1,29 @@
 """One file per dataset: which plates it has, where its images come from, and what the experiment was.
 
-A dataset has a frozen `Config`, ``plates(config)``, ``about(config)``, ``archives(config, plate)``, ``sources(config)``;
-``fields(config, plate, resources)`` lists its fields of view, ``download(config, archive, target)`` fetches an archive. One
-that declares ``FEATURES`` has no images: in place of ``fields`` it has ``metadata(config)``, ``columns(config)`` and
-``values(config, columns)``, see `features`. One that reads tables which a user wrote has ``check(config)``: it reads them
-all, raises what is wrong and says what is read in which way, and opens no image; `phenorep plan` calls it.
+A dataset has a frozen `Config` and these functions:
 
-Where archives are published files (`phenorep.download`), ``DOWNLOAD_KEYS`` names the config keys that they depend on: no
-other change fetches anything again, and the resource `download` of the profile limits how many are fetched at a time.
+- ``plates(config)``: names of its plates, in order; known before anything is downloaded;
+- ``about(config)``: facts about the whole: ``channels`` (names, in order), ``pixel_size_um`` (micrometres, None: unknown),
+  ``intensity_max`` (the camera's largest grey value, None: that of the files' type), ``citation``, ``licence`` (text, None:
+  unknown), ``simulated`` (bool);
+- ``archives(config, plate=None)``: names of what is to be downloaded or drawn, for a plate or for all; none where all lies
+  there already. ``download(config, archive, target)`` fills a folder with one of them;
+- ``sources(config)``: paths of the tables that are read where they lie;
+- ``fields(config, plate, resources)``: a row per field of view of a plate: ``Metadata_Plate``, ``Metadata_Well`` (A01) and
+  ``Metadata_Site``, which are text and name one row, other ``Metadata_*`` and ``Label_*``, and of each channel
+  ``FileName_*`` and ``PathName_*``. It may have ``Problem``: why a field cannot be used, or nothing.
+
+And it may have:
+
+- ``extent(config)``: an `phenorep.extents.Extent`, how much there is, told before anything is downloaded; without it
+  `phenorep estimate` counts the fields. So a dataset that is downloaded has it;
+- ``check(config)``, where it reads tables that a user wrote: it reads them all, raises what is wrong and says what is read
+  in which way, and opens no image; `phenorep plan` calls it;
+- ``FEATURES = True``: it has no images. In place of ``fields`` it has ``metadata(config)``, ``columns(config)`` and
+  ``values(config, columns)``, see `features`; its ``about`` has ``features: True`` and no ``intensity_max``;
+- ``DOWNLOAD_KEYS``, where archives are published files (`phenorep.download`): the config keys that they depend on. No other
+  change fetches anything again, and the resource `download` of the profile limits how many are fetched at a time;
+- ``FINDS``: a folder of phenorep whose files it finds by name, as ``microscopes``: a change of one counts as one of its own.
 """
 
 from contextlib import contextmanager

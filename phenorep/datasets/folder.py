@@ -16,46 +16,19 @@ import pandas as pd
 from phenorep import contracts, experiment, fieldlist, loaddata, microscopes, notes, overlooked, plugins
 from phenorep.errors import UserError
 from phenorep.experiment import Imaged
+from phenorep.image_folders import ImageFolder, listing, selection
 from phenorep.order import natural
 
 FINDS = "microscopes"  # folder of files that are found by name: part of what this file does
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Imaged):
-    """Where the images lie and which of them are used."""
-
-    folder: str  # the folder of one or more plates
-    layout: str = "auto"  # a file of phenorep/microscopes; auto: the one that recognises the folder
-    pattern: str = ""  # regular expression over each image's path, with groups well, site, channel, ...: layout pattern
-    channels: dict | None = None  # {theirs: ours}, e.g. {w1: DNA}: these and no others, in this order; None: all
-    plates: dict | None = None  # {theirs: ours}: these and no others; None: all
-    time: int | None = None  # which time point, where there are several
-    plane: int | None = None  # which plane, where there are several; 0: the projection that MetaXpress saves
+class Config(Imaged, ImageFolder):
+    """Further keys stand in phenorep: image_folders.py (where the images lie, which are used), experiment.py (the wells)."""
 
     def __post_init__(self):
-        super().__post_init__()
-        for key in ("channels", "plates"):
-            named = getattr(self, key) or {}
-            if not all(isinstance(text, str) and text for pair in named.items() for text in pair):
-                raise ValueError(f"{key} must be {{theirs: ours}} in text, like {{w1: DNA}}; put names of digits in quotes")
-        if self.pattern and self.layout not in ("auto", "pattern"):
-            raise ValueError(f"pattern belongs to 'layout: pattern', not to 'layout: {self.layout}'")
-        if self.pattern:
-            try:
-                microscopes.module_of("pattern").compiled(self.pattern)
-            except UserError as error:
-                raise ValueError(str(error)) from error
-
-
-def listing(config: Config) -> microscopes.Listing:
-    """The files of the folder."""
-    return microscopes.scan(config.folder, config.pattern)
-
-
-def selection(config: Config) -> fieldlist.Selection:
-    """Which of them are used."""
-    return fieldlist.Selection(config.layout, config.plates, config.channels, config.time, config.plane)
+        Imaged.__post_init__(self)
+        ImageFolder.__post_init__(self)
 
 
 def plates(config: Config) -> list[str]:

@@ -34,6 +34,7 @@ NEEDS = ("encoder", "samples")
 REQUIRES = ()
 LEVEL = None
 UNIT = "well"
+FIGURES = ("attention",)
 METRICS = {
     "foreground_share": {"range": [0, 1], "better": "higher", "reference": "Caron et al. 2021, arXiv:2104.14294"},
     "iou": {"range": [0, 1], "better": "higher", "reference": "Caron et al. 2021, arXiv:2104.14294"},

@@ -31,7 +31,7 @@ from phenorep import constancy, nulls, statistics
 from phenorep.cross_fitting import FEWEST_CONTROLS, Chain, CrossFit, Space, well_names
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons
-from phenorep.profiles import negatives
+from phenorep.treatments import negatives
 
 TASK = "tell treated wells from negative controls"
 NEEDS = ("profiles", "chain")

@@ -15,7 +15,8 @@ import pandas as pd
 from phenorep import rank_correlation
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, distances, plain, reasons, shuffled
-from phenorep.profiles import features, negatives
+from phenorep.rows import features
+from phenorep.treatments import negatives
 
 TASK = "follow a compound's effect along its dose"
 NEEDS = ("profiles",)

@@ -16,7 +16,7 @@ from phenorep import constancy, statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.order import by_name
-from phenorep.profiles import features
+from phenorep.rows import features
 
 TASK = "read the mechanism, or another label, from single cells"
 NEEDS = ("embeddings",)

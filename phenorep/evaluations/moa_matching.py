@@ -31,7 +31,7 @@ from phenorep import alternatives, contracts, statistics
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
 from phenorep.order import natural
-from phenorep.profiles import features
+from phenorep.rows import features
 
 TASK = "match compounds by mechanism of action"
 NEEDS = ("profiles",)

@@ -25,8 +25,8 @@ import pandas as pd
 from phenorep import contracts
 from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import Inputs, Score
-from phenorep.profiles import features
 from phenorep.quality import classifiers, scoring, splits
+from phenorep.rows import features
 
 TASK = "find abnormal images with few labels"
 NEEDS = ("embeddings",)

@@ -42,7 +42,7 @@ from phenorep.average_precision import significance, similarities
 from phenorep.cross_fitting import Chain, CrossFit, few_text
 from phenorep.errors import NotRun
 from phenorep.evaluations import Inputs, Score, plain, reasons, shuffled
-from phenorep.profiles import features
+from phenorep.rows import features
 from phenorep.treatments import treatments
 
 TASK = "find replicates and like treatments again"

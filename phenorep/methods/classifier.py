@@ -24,6 +24,7 @@ from phenorep import recipes, weak_labels, weights
 from phenorep.errors import UserError
 
 SEEDED = True
+DRAWN = {"weights": "none"}
 
 
 @dataclass(frozen=True)

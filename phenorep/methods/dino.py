@@ -27,6 +27,7 @@ from phenorep.augment import Augmentation, configure_augmentation
 from phenorep.errors import UserError
 
 SEEDED = True
+DRAWN = {"weights": "none", "head_weights": "random"}
 
 
 @dataclass(frozen=True)

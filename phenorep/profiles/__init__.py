@@ -3,8 +3,9 @@
 A step holds a frozen `Config`, ``fit(config, table) -> {name: array}`` and ``transform(config, fitted, table) -> table``,
 and may state what was fitted by ``facts(fitted) -> dict``. What was fitted is saved, so that the same steps can be applied
 to plates that come later. A step that changes the level of the rows names, in its constant ``SETS_LEVEL``, the key that says
-to which. A step that changes nothing but features, and a row by that row and the fit alone, says so by ``BY_ROW = True``: it
-is given some thousand rows at a time, and its results take the old features' place, which bounds the memory of a million.
+to which of `phenorep.levels`. A step that changes nothing but features, and a row by that row and the fit alone, says so by
+``BY_ROW = True``: it is given some thousand rows at a time, and its results take the old features' place, which bounds the
+memory of a million.
 ``LINEAR = True`` says that it does so by an affine function that is the same for all rows of a plate: then the mean over a
 well's rows goes the same way as the rows. An aggregation says by ``is_mean(config)`` whether it takes means.
 A step with ``BY_FEATURE = True`` moves and scales each feature by itself, so that features still are what their names say.
@@ -27,16 +28,15 @@ import pandas as pd
 
 from phenorep import blas, constancy, contracts, plugins
 from phenorep.errors import NotRun, UserError
-from phenorep.rows import ROWS_AT_ONCE, Rows
-from phenorep.treatments import single
+from phenorep.levels import KEYS, PARTS
+from phenorep.rows import ROWS_AT_ONCE, Rows, features
+from phenorep.treatments import negatives
 
 # What a step can do whose key `fit` asks for negative controls that are not there.
 FIT_REMEDY = (
     ", or set 'fit: all' to use every row. If an earlier step aggregates by treatment or compound, which drops the negative "
     "controls, put this step before it"
 )
-# Order in which the parts of a level are named.
-PARTS = ("treatment", "compound", "field", "well", "plate")
 
 
 def level(steps: list) -> str:
@@ -50,7 +50,7 @@ def level(steps: list) -> str:
     Raises
     ------
     ValueError
-        If a step sets a level that it does not declare in its constant ``KEYS``.
+        If a step sets a level that is none of `phenorep.levels`.
     """
     found = "sample"
     for step, keys in map(parse, steps):
@@ -63,9 +63,9 @@ def level(steps: list) -> str:
                     f"{step}: {key}: found [], expected a level of rows or several. Take one, like '{key}: well'."
                 )
             for part in parts:
-                if part not in (known := declared.get("KEYS", parts)):
-                    raise ValueError(f"{step}: {key}: '{part}' is no level of rows. {plugins.suggest(part, known)}")
-            found = "_".join(sorted(parts, key=lambda part: (PARTS.index(part) if part in PARTS else len(PARTS), part)))
+                if part not in KEYS:
+                    raise ValueError(f"{step}: {key}: '{part}' is no level of rows. {plugins.suggest(part, KEYS)}")
+            found = "_".join(sorted(parts, key=PARTS.index))
     return found
 
 
@@ -178,27 +178,6 @@ def _read_fit(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def negatives(table: pd.DataFrame, remedy: str = "") -> np.ndarray:
-    """Which rows are negative controls, (N,) bool.
-
-    Raises
-    ------
-    UserError
-        If there are none; `remedy` says what else can be done than to mark them.
-    """
-    column = table.get("Metadata_Control")
-    if column is not None:
-        single(table, "Metadata_Control")
-    found = np.zeros(len(table), bool) if column is None else (column == "negative").to_numpy(dtype=bool)
-    if not found.any():
-        state = "there is no column Metadata_Control" if column is None else "no row has 'negative' in Metadata_Control"
-        raise UserError(
-            f"needs negative controls, but {state}. Mark the negative-control wells as 'negative' in the dataset's "
-            f"Metadata_Control{remedy}."
-        )
-    return found
-
-
 def fit_blocks(
     table: pd.DataFrame, rows: str, fit_one: Callable[[np.ndarray, np.ndarray], dict | None], nothing: str
 ) -> dict:
@@ -239,11 +218,6 @@ def fit_blocks(
             raise NotRun(f"the features of '{block}' are the same in all {chosen.sum()} rows fitted on: {nothing}.")
         fitted |= {f"{block}/{name}": value for name, value in found.items()}
     return fitted
-
-
-def features(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:
-    """The feature columns as (N, F) float64; not to be written to, they may be the table's own."""
-    return table[contracts.feature_columns(table.columns) if columns is None else columns].to_numpy(dtype=np.float64)
 
 
 def floor(table: pd.DataFrame, columns: list[str] | None = None) -> np.ndarray:

@@ -17,16 +17,10 @@ import pandas as pd
 
 from phenorep import contracts
 from phenorep.errors import NotRun
+from phenorep.levels import KEYS
 from phenorep.treatments import single, treatments
 
 SETS_LEVEL = "by"
-KEYS = {
-    "field": ("Metadata_Plate", "Metadata_Well", "Metadata_Site"),
-    "well": ("Metadata_Plate", "Metadata_Well"),
-    "plate": ("Metadata_Plate",),
-    "treatment": ("Metadata_Treatment",),
-    "compound": ("Metadata_Compound",),
-}
 # Values summarised at once: bounds the memory taken by float64 copies.
 _VALUES_AT_ONCE = 2**24
 

@@ -25,9 +25,9 @@ import pandas as pd
 from phenorep import blas, contracts, plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.order import by_name
-from phenorep.profiles import features
 from phenorep.quality import annotations
 from phenorep.quality.annotations import ABNORMAL, NORMAL, QUALITY
+from phenorep.rows import features
 
 BINS = 10  # of the calibration table
 _REMEDY = "Mark more images on the page of `snakemake annotate` and name the exported file under 'annotations:'."

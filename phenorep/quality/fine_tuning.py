@@ -59,7 +59,7 @@ def check(encoder: Encoder) -> None:
     if not any(parameter.requires_grad for parameter in encoder.network.parameters()):
         raise NotRun(
             f"the encoder of the recipe {encoder.metadata['recipe']} has no weights: there is nothing to tune. "
-            "quality_classification trains classifiers on what it gives."
+            "Choose an evaluation that trains classifiers on embeddings."
         )
 
 

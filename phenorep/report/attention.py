@@ -21,22 +21,19 @@ LEVELS = 63  # steps of a colour scale: more look the same and take more space
 WIDEST, TALLEST = 7.0, 8.5  # inches
 
 
-def attention(name: str, study: dict, plan: dict, verdicts: list[Verdict], folder: Path) -> Iterator[Figure]:
-    """Attention maps of a study's best methods that have any, one figure for each and for each subset."""
-    for evaluation in study["evaluations"]:
-        if tables.use_of(plan["config"], "evaluations", evaluation) != "attention":
+def draw(name: str, study: dict, evaluation: str, plan: dict, verdicts: list[Verdict], folder: Path) -> Iterator[Figure]:
+    """Maps (part ``attention`` of an evaluation's details) of its best methods that have any, one figure for each subset."""
+    best = [method for method, _ in ranked([v for v in verdicts if v.measure.evaluation == evaluation])]
+    methods = [*dict.fromkeys(best), *(method for method in study["methods"] if method not in best)]
+    drawn = 0
+    for method in methods:
+        found = _maps(plan["files"].get("details", []), study, evaluation, method)
+        if found is None or drawn == METHODS_SHOWN:
             continue
-        best = [method for method, _ in ranked([v for v in verdicts if v.measure.evaluation == evaluation])]
-        methods = [*dict.fromkeys(best), *(method for method in study["methods"] if method not in best)]
-        drawn = 0
-        for method in methods:
-            found = _maps(plan["files"].get("details", []), study, evaluation, method)
-            if found is None or drawn == METHODS_SHOWN:
-                continue
-            drawn += 1
-            entry, maps = found
-            for subset, part in maps.groupby(maps["subset"].fillna("").astype(str) if "subset" in maps else lambda _: ""):
-                yield _figure(name, study, plan, entry, part, " ".join(text for text in (method, subset) if text), folder)
+        drawn += 1
+        entry, maps = found
+        for subset, part in maps.groupby(maps["subset"].fillna("").astype(str) if "subset" in maps else lambda _: ""):
+            yield _figure(name, study, plan, entry, part, " ".join(text for text in (method, subset) if text), folder)
 
 
 def _maps(files: list[dict], study: dict, evaluation: str, method: str) -> tuple[dict, pd.DataFrame] | None:

@@ -1,17 +1,18 @@
 """What each section of the page shows: its figures drawn, its tables filled; what could not be drawn is written down."""
 
-from collections.abc import Callable, Iterable
+import importlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
+from phenorep import plugins
 from phenorep.errors import NotRun, UserError
 from phenorep.report import (
     abnormality,
     answers,
     artefacts,
-    attention,
     beside,
     cleaned,
     curves,
@@ -77,7 +78,7 @@ def study(making: Making, name: str, found: Measures, verdicts: list[Verdict]) -
     if block.get("published"):
         known = published.compare(name, block, [*judged, *found.curves], along, plan["studies"])
     with_paper = [*own, str(published.FOLDER / f"{block.get('published')}.csv")]
-    # A figure of the last four says itself which file it shows.
+    # A figure of the last three, and one that an evaluation declares, says itself which file it shows.
     steps: list[tuple[str, Callable[[], Iterable[Figure]], list[str]]] = [
         ("scores", lambda: figures.scores(name, judged, folder), own),
         ("scores along training", lambda: figures.epochs(name, _along(making, block, controls), lengths, folder), own),
@@ -86,8 +87,8 @@ def study(making: Making, name: str, found: Measures, verdicts: list[Verdict]) -
         ("maps", lambda: maps.maps(name, block, plan, verdicts, folder, kept=making.kept), []),
         ("confusion", lambda: figures.confusion(name, block, plan, verdicts, folder), []),
         ("doses", lambda: figures.doses(name, block, plan, verdicts, folder), []),
-        ("attention", lambda: attention.attention(name, block, plan, verdicts, folder), []),
     ]
+    steps += [(what, step, []) for what, step in _declared(making, name, verdicts)]
     return {
         "name": name,
         "study": block,
@@ -104,6 +105,20 @@ def study(making: Making, name: str, found: Measures, verdicts: list[Verdict]) -
         "encoders": origins.encoders(block, plan, making.link),
         "figures": [figure for what, step, from_ in steps for figure in making.drawn(f"{name}: {what}", step, from_)],
     }
+
+
+def _declared(making: Making, name: str, verdicts: list[Verdict]) -> Iterator[tuple[str, Callable[[], Iterable[Figure]]]]:
+    """The figures that a study's evaluations declare (``FIGURES``): what each shows, and how it is drawn."""
+    plan, block = making.plan, making.plan["studies"][name]
+    for evaluation in block["evaluations"]:
+        use = tables.use_of(plan["config"], "evaluations", evaluation)
+        declared = plugins.constants("evaluations", use) if use in plugins.names("evaluations") else {}
+        for figure in declared.get("FIGURES", ()):
+            maker = importlib.import_module(f"phenorep.report.{figure}")
+            yield (
+                f"{evaluation}: {figure}",
+                lambda draw=maker.draw, e=evaluation: draw(name, block, e, plan, verdicts, making.folder),
+            )
 
 
 def _along(making: Making, block: dict, controls: list[str]) -> pd.DataFrame:

@@ -7,7 +7,8 @@ function showChannel(number) {
   for (const tile of near) draw(tile, tiles.indexOf(tile));
 }
 
-const options = { zoom: 1, onward: false, ...stored(optionsKey) };
+const options = { zoom: 1, onward: false };
+let begun = false; // before, nothing can be marked: it would take the place of what is stored
 
 function resize(factor) {
   options.zoom = Math.min(8, Math.max(0.25, options.zoom * factor));
@@ -47,6 +48,7 @@ const keys = {
 page.artefacts.forEach((_, number) => (keys[number + 1] = () => markKind(number)));
 
 document.addEventListener("keydown", (event) => {
+  if (!begun) return;
   const name = event.key.toLowerCase();
   if (get("help").open) {
     if (name === "?") get("help").close();
@@ -65,13 +67,13 @@ document.addEventListener("keydown", (event) => {
 
 gallery.addEventListener("click", (event) => {
   const tile = event.target.closest(".tile");
-  if (!tile) return;
+  if (!tile || !begun) return;
   event.shiftKey ? markRange(Number(tile.dataset.index)) : cycle(Number(tile.dataset.index));
 });
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (!button || button.closest("dialog")) return;
+  if (!button || !begun || button.closest("dialog")) return;
   const { do: name, filter: chosen, channel: number, quality, artefact } = button.dataset;
   if (name) actions[name]();
   else if (chosen) show(chosen);
@@ -95,7 +97,7 @@ get("onward").addEventListener("change", ({ target }) => {
 
 addEventListener("storage", (event) => {
   // The same page in another tab.
-  if (event.key !== key) return;
+  if (event.key !== key || !begun) return;
   marks = new Map(Object.entries(stored(key) || {}));
   steps = [];
   redraw();
@@ -128,19 +130,27 @@ get("channels").append(
   ...(page.channels.length > 1 ? [button("colour", { channel: page.channels.length })] : []),
 );
 if (page.channels.length === 1) channel = 0;
-get("onward").checked = options.onward;
-resize(1);
-showChannel(channel);
 
-const before = stored(key);
-if (before) marks = new Map(Object.entries(before));
-else if (keeps) offerEarlier();
-if (!keeps) {
-  notice("This browser keeps no marks for this page (localStorage is not available): export them before you close it.");
+async function begin() {
+  await answered();
+  probe();
+  Object.assign(options, stored(optionsKey));
+  get("onward").checked = options.onward;
+  resize(1);
+  showChannel(channel);
+  const before = stored(key);
+  if (before) marks = new Map(Object.entries(before));
+  else if (keeps) offerEarlier();
+  if (!keeps) {
+    notice("This browser keeps no marks for this page (localStorage is not available): export them before you close it.");
+  }
+  if (items.length) {
+    const open = items.findIndex((item) => qualityOf(item[SAMPLE]) === "open");
+    choose(open > 0 ? open : 0, false);
+  }
+  redraw();
+  begun = true;
+  gallery.removeAttribute("aria-busy");
 }
 
-if (items.length) {
-  const open = items.findIndex((item) => qualityOf(item[SAMPLE]) === "open");
-  choose(open > 0 ? open : 0, false);
-}
-redraw();
+begin();

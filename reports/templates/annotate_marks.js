@@ -33,8 +33,20 @@ function store(name, value) {
   }
 }
 
-let keeps = store(`${family}probe`, 1);
-if (keeps) localStorage.removeItem(`${family}probe`);
+let keeps = false; // whether the browser keeps marks: known when the page begins
+
+async function answered() {
+  // Chromium gives a page that asks for its storage before the browser has noted that it is loaded an empty one, in which
+  // nothing is kept: marks made before are not shown, later ones are lost. On a busy machine 1 in 60 loads is so early. What
+  // the browser answers, it answers a page that it has noted. Where it cannot be asked, or is silent, the page begins as well.
+  const asked = async () => navigator.storage?.persisted();
+  await Promise.race([asked().catch(() => {}), new Promise((begin) => setTimeout(begin, 2000))]);
+}
+
+function probe() {
+  keeps = store(`${family}probe`, 1);
+  if (keeps) localStorage.removeItem(`${family}probe`);
+}
 
 function save() {
   const kept = store(key, Object.fromEntries(marks));

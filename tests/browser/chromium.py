@@ -148,7 +148,7 @@ class Page:
         return Page(self.browser, self.context, 1280, 900)
 
     def open(self, path: Path) -> None:
-        """Open a file and wait until it is loaded."""
+        """Open a file and wait until it is loaded, and nothing in it is busy."""
         self._loaded("Page.navigate", url=path.resolve().as_uri())
 
     def reload(self) -> None:
@@ -159,6 +159,7 @@ class Page:
         since = len(self.browser.events)
         self.call(method, **parameters)
         self.browser.wait(self.session, "Page.loadEventFired", since)
+        self.until("!document.querySelector('[aria-busy=true]')")
 
     def value(self, expression: str):
         """Value of an expression of JavaScript in the page.

@@ -21,6 +21,33 @@ def test_marks_outlive_a_reload_and_another_tab_sees_them(page, file):
     assert page.value(COUNTS) == [1, 2, 27]
 
 
+@pytest.mark.parametrize(
+    ("answer", "first"),
+    [
+        ("new Promise((go) => setTimeout(go, 300)).then(() => order.push('answer'))", "answer"),
+        ("new Promise(() => {})", "storage"),
+        ("Promise.reject(new DOMException('no', 'SecurityError'))", "storage"),
+    ],
+    ids=["late", "silent", "refused"],
+)
+def test_marks_are_sought_when_the_browser_has_answered(browser, file, answer, first):
+    """A storage that is asked for earlier may be another one, in which nothing is kept."""
+    page = browser.page()
+    watch = f"""
+        const order = [];
+        StorageManager.prototype.persisted = () => {answer};
+        for (const name of ["getItem", "setItem"]) {{
+            const plain = Storage.prototype[name];
+            Storage.prototype[name] = function (...given) {{ order.push("storage"); return plain.apply(this, given); }};
+        }}"""
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=watch)
+    page.open(file)
+    assert page.value("order")[:2] == [first, "storage"]
+    page.press("n")
+    page.reload()
+    assert marks(page) == {0: ["normal", ""]}
+
+
 def test_the_export_is_what_the_pipeline_reads(page, tmp_path):
     page.click('[data-do="export"]')
     assert said(page) == "Nothing is marked yet."

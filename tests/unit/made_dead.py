@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from phenorep import contracts, profiles
+from phenorep import contracts, levels, profiles
 from phenorep.profiles import aggregate
 
 METADATA = (
@@ -70,7 +70,7 @@ def _aggregated(table: pd.DataFrame, values: np.ndarray, keys: dict) -> tuple[pd
         treated = (table["Metadata_Control"] != "negative").to_numpy()
         table, values = table[treated].reset_index(drop=True), values[treated]
         table = table.assign(Metadata_Treatment=aggregate.treatments(table))
-    columns = [column for part in parts for column in aggregate.KEYS[part]]
+    columns = [column for part in parts for column in levels.KEYS[part]]
     how = keys.get("with", "median")
     result, rows = [], []
     for _, places in sorted(table.groupby(columns).indices.items()):

@@ -13,7 +13,7 @@ from phenorep.errors import NotRun, UserError
 from phenorep.evaluations import attention
 from phenorep.methods.pretrained import ColourNetwork
 from phenorep.report import attention as drawn
-from phenorep.report import drawing
+from phenorep.report import drawing, sections
 from tests.unit import made_samples
 
 SMALL = {"depth": 2, "embed_dim": 64, "num_heads": 2}
@@ -294,7 +294,8 @@ def study(**other):
 
 def draw(plan, folder, **other):
     with drawing.style():
-        return list(drawn.attention("first", study(**other), plan, [], folder))
+        page = sections.Making(plan | {"studies": {"first": study(**other)}}, pd.DataFrame(), folder, str)
+        return [figure for _, step in sections._declared(page, "first", []) for figure in step()]
 
 
 def test_the_figure_shows_samples_and_heads(plan, tmp_path):
@@ -319,6 +320,15 @@ def test_no_figure_without_maps_and_an_error_without_pixels(plan, tmp_path):
     plan["files"]["samples"] = []
     with pytest.raises(UserError, match="not among the samples"):
         draw(plan, tmp_path)
+
+
+def test_another_evaluation_can_declare_the_same_figure(plan, tmp_path, monkeypatch):
+    (entry,) = plan["files"]["details"]
+    plan["files"]["details"] = [entry | {"evaluation": "other"}]
+    assert draw(plan, tmp_path, evaluations=["other"]) == []
+    monkeypatch.setattr(sections.plugins, "constants", lambda kind, name: {"FIGURES": ("attention",)})
+    (figure,) = draw(plan, tmp_path, evaluations=["other"])
+    assert figure.title == "Attention: m"
 
 
 def test_a_map_lies_over_its_sample():

@@ -14,29 +14,16 @@ from phenorep import contracts, fields, plugins
 from phenorep.datasets import bbbc005
 from phenorep.errors import UserError
 from phenorep.imaging import readers
+from tests.unit import made_bbbc005
 
 
 def configured(**keys):
     return plugins.configure(bbbc005.Config, keys, "datasets: bbbc005")
 
 
-def names():
-    """Two numbers of cells at three blurs, two samples of each, both stains: the published names."""
-    for row, blur in (("A", 1), ("B", 4), ("P", 48)):
-        for column, cells in ((1, 1), (2, 5)):
-            for site in (1, 10):
-                for stain in (1, 2):
-                    yield f"SIMCEPImages_{row}{column:02d}_C{cells}_F{blur}_s{site:02d}_w{stain}.TIF"
-
-
 @pytest.fixture
 def copy(tmp_path):
-    """A local copy as the published archive unpacks; the grey value tells the stain."""
-    (tmp_path / "BBBC005_v1_images").mkdir()
-    for name in names():
-        image = np.full((4, 6), int(name[-5]), np.uint8)
-        tifffile.imwrite(tmp_path / "BBBC005_v1_images" / name, image)
-    return tmp_path
+    return made_bbbc005.write(tmp_path)
 
 
 def test_true_images(shared_data, tmp_path):

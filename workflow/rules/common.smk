@@ -188,6 +188,7 @@ def code_digest(script, *kinds):
         if script == "embed" or (script == "evaluate" and needs(wildcards, "encoder")):
             # An encoder is built by the recipe that made it, wherever that was.
             files += plan.plugin_files("methods", [plan.maker(wildcards.method)])
+        files += plan.figure_files() if script == "page" else []
         return digests.of([file, *files])
 
     return digest
