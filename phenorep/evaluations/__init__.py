@@ -6,11 +6,11 @@ reference, and its independent ``UNIT``, which intervals resample. An evaluation
 the ``chain``, to make profiles anew that have not seen them (`phenorep.cross_fitting`). One may declare that it can evaluate
 each row in features of its own (``ALTERNATIVES = True``, see `phenorep.alternatives`) or learn from another sample set
 (``TRAIN = True``, the key ``train``), that it reads labels of single images (``LABELLED``, their column: of embeddings it
-gets those rows alone that have one), and along which key of their settings its scores make a curve (``CURVE``). Labels given
-by eye reach only an evaluation that declares this or whose settings name their column (`labelling.reads_labels`). ``FIGURES``
-names the files of ``phenorep/report/`` whose ``draw(name, study, evaluation, plan, verdicts, folder)`` yields figures of its
-details: those of another evaluation, or one of its own. It holds a frozen `Config` and ``evaluate(config, inputs, seed)``,
-which returns scores and details. Details are one table; its first column, ``part``, says what a row is:
+gets those rows alone that have one), and along which key of their settings its scores make a curve (``CURVE``). Labels
+given by eye reach only an evaluation that declares this or whose settings name their column (`labelling.reads_labels`).
+``FIGURES`` names the files of ``phenorep/report/`` whose ``draw(name, study, evaluation, plan, verdicts, folder)`` yields
+figures of its details: those of another evaluation, or one of its own. It holds a frozen `Config` and ``evaluate(config,
+inputs, seed)``, which returns scores and details. Details are one table; its first column, ``part``, says what a row is:
 
 - ``item``: ``item`` (a well, a sample), ``metric``, ``settings`` and ``value``, of which the metric is the mean;
 - ``pair``: the same for matched treatments, ``treatment`` and ``correct``; from both, methods are compared item by item;
