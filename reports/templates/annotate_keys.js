@@ -132,13 +132,12 @@ get("channels").append(
 if (page.channels.length === 1) channel = 0;
 
 async function begin() {
-  await answered();
+  const before = await kept();
   probe();
   Object.assign(options, stored(optionsKey));
   get("onward").checked = options.onward;
   resize(1);
   showChannel(channel);
-  const before = stored(key);
   if (before) marks = new Map(Object.entries(before));
   else if (keeps) offerEarlier();
   if (!keeps) {

@@ -34,24 +34,65 @@ function store(name, value) {
 }
 
 let keeps = false; // whether the browser keeps marks: known when the page begins
-
-async function answered() {
-  // Chromium gives a page that asks for its storage before the browser has noted that it is loaded an empty one, in which
-  // nothing is kept: marks made before are not shown, later ones are lost. On a busy machine 1 in 60 loads is so early. What
-  // the browser answers, it answers a page that it has noted. Where it cannot be asked, or is silent, the page begins as well.
-  const asked = async () => navigator.storage?.persisted();
-  await Promise.race([asked().catch(() => {}), new Promise((begin) => setTimeout(begin, 2000))]);
-}
+const savedKey = `phenorep/annotate/saved/${key}`; // when they were kept, in milliseconds
 
 function probe() {
   keeps = store(`${family}probe`, 1);
   if (keeps) localStorage.removeItem(`${family}probe`);
 }
 
+// Chromium gives a page that is loaded on a busy machine now and then an empty localStorage of its own, in which nothing is
+// kept: marks made before are not shown, later ones are lost, and the page cannot tell. So marks are kept twice, also in a
+// database, which says whether it is open; of the two, the later is shown. The database alone would be too slow: what is
+// written to localStorage is written when a key's handler returns, and other tabs see it.
+let database = null;
+
+function opened() {
+  return new Promise((done, failed) => {
+    const asked = indexedDB.open("phenorep/annotate", 1);
+    asked.onupgradeneeded = () => asked.result.createObjectStore("marks");
+    asked.onsuccess = () => done(asked.result);
+    asked.onerror = () => failed(asked.error);
+  });
+}
+
+function copied() {
+  return new Promise((done, failed) => {
+    const asked = database.transaction("marks").objectStore("marks").get(key);
+    asked.onsuccess = () => done(asked.result || null);
+    asked.onerror = () => failed(asked.error);
+  });
+}
+
+async function kept() {
+  // The marks as they were kept last; null without any. A browser that has no database, or is silent, has no copy.
+  const asked = async () => {
+    database = await opened();
+    return copied();
+  };
+  const latest = await Promise.race([asked().catch(() => null), new Promise((go) => setTimeout(go, 2000))]);
+  const before = stored(key);
+  return latest && latest.at > (stored(savedKey) ?? 0) ? latest.marks : before;
+}
+
+function copy(at, marks) {
+  if (!database) return;
+  try {
+    const writing = database.transaction("marks", "readwrite");
+    writing.objectStore("marks").put({ at, marks }, key);
+    writing.commit?.(); // the page may be closed before the browser has answered
+  } catch {
+    database = null; // the browser has closed it; localStorage goes on
+  }
+}
+
 function save() {
-  const kept = store(key, Object.fromEntries(marks));
-  if (keeps && !kept) notice("The browser has no room left to keep marks: export them before you close this page.");
-  keeps = kept;
+  const now = Object.fromEntries(marks);
+  const at = Math.max(Date.now(), (stored(savedKey) ?? 0) + 1); // a clock may be set back
+  const done = store(key, now) && store(savedKey, at);
+  copy(at, now);
+  if (keeps && !done) notice("The browser has no room left to keep marks: export them before you close this page.");
+  keeps = done;
 }
 
 const qualityOf = (sample) => (marks.get(sample) || ["open", ""])[0];
