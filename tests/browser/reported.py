@@ -29,9 +29,11 @@ def written(folder: Path) -> Path:
     _add_real(plan, results)
     for entry in plan["files"]["details"]:
         Path(entry["path"]).with_suffix(".csv").write_text("the scores\n")
-    encoder = folder / "results/made/encoders/cells/learned/seed0/encoder.safetensors"
-    encoder.parent.mkdir(parents=True)
-    encoder.touch()
+    encoder = "results/made/encoders/cells/learned/seed0/encoder.safetensors"
+    (folder / encoder).parent.mkdir(parents=True)
+    (folder / encoder).touch()
+    where = {"dataset": "made", "samples": "cells", "method": "learned", "seed": 0}
+    plan["files"]["encoders"] = [where | {"path": encoder}]
     output = folder / "reports" / "trial"
     files = [str(output / name) for name in ("index.html", "figures", "config.yaml")]
     with pytest.MonkeyPatch.context() as patch:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ def files(tmp_path_factory):
         images = np.load(pixels)
         images[(table["Metadata_Compound"] == "B").to_numpy()] += (1500 * np.exp(-((distance - 8) ** 2))).astype(np.uint16)
         np.save(pixels, images)
+        facts = json.loads(pixels.with_suffix(".json").read_text()) | {"sums": images.sum((0, 2, 3), np.uint64).tolist()}
+        pixels.with_suffix(".json").write_text(json.dumps(facts))
     return made
 
 

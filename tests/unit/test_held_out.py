@@ -27,6 +27,9 @@ class Samples:
     def __init__(self, frame: pd.DataFrame):
         self.table = frame.assign(Metadata_Plate="P1", Metadata_Well=[f"A{row:02d}" for row in range(len(frame))])
 
+    def sums_of_plates(self) -> dict:
+        return {}
+
 
 def hold_out(fold, of=3, column="Metadata_Compound") -> dict:
     return {"column": column, "fold": fold, "of": of}

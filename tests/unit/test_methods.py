@@ -77,7 +77,7 @@ def test_every_key_says_why_one_would_change_it(name):
 def test_planning_reads_the_constants(name):
     constants = plugins.constants("methods", name)
     assert isinstance(constants["SEEDED"], bool)
-    assert set(constants) <= {"SEEDED", "COMBINES", "REQUIRES", "CONTROL", "NEEDS", "ALTERNATIVES"}
+    assert set(constants) <= {"SEEDED", "COMBINES", "REQUIRES", "CONTROL", "NEEDS", "ALTERNATIVES", "DRAWN"}
     if "COMBINES" in constants:
         assert constants["COMBINES"] in plugins.config_keys("methods", name)
 
